@@ -1,0 +1,130 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// A file that appears under its name only when it is complete.
+///
+/// Bytes go to a temporary name in the same folder; `commit()` syncs, renames over the destination and syncs the
+/// folder. Without `commit()` (an error, an interrupt, a kill) the destination is as it was before; a temporary left
+/// by a kill begins with a dot and ends with `.partial`, and is removed by the next writer of the same name.
+public final class AtomicFile {
+    /// Where the file will appear.
+    public let path: String
+    private let temporaryPath: String
+    private var descriptor: Int32
+    private var buffer: [UInt8] = []
+    private static let bufferLimit = 1 << 20
+
+    /// How many bytes were written so far.
+    public private(set) var byteCount = 0
+
+    /// Opens the temporary file; folders on the way are made.
+    ///
+    /// - Throws: `io` naming the path.
+    public init(_ path: String) throws {
+        self.path = path
+        let split = path.lastIndex(of: "/")
+        let folder = split.map { String(path[..<$0]) } ?? "."
+        let name = split.map { String(path[path.index(after: $0)...]) } ?? path
+        if !folder.isEmpty { try makeFolder(folder) }
+        temporaryPath = "\(folder.isEmpty ? "" : folder)/.\(name).\(getpid()).partial"
+        descriptor = open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw ZooError.system("create \(path)", errno: errno) }
+    }
+
+    deinit {
+        guard descriptor >= 0 else { return }
+        close(descriptor)
+        unlink(temporaryPath)
+    }
+
+    /// Appends bytes.
+    public func write(_ bytes: UnsafeRawBufferPointer) throws {
+        byteCount += bytes.count
+        if buffer.count + bytes.count <= Self.bufferLimit {
+            buffer.append(contentsOf: bytes)
+            return
+        }
+        try flush()
+        if bytes.count >= Self.bufferLimit {
+            try writeAll(descriptor, bytes, path: path)
+        } else {
+            buffer.append(contentsOf: bytes)
+        }
+    }
+
+    /// Appends bytes.
+    public func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try write($0) } }
+
+    /// Appends bytes.
+    public func write(_ bytes: Bytes) throws { try bytes.withUnsafeBytes { try write($0) } }
+
+    /// Appends text as UTF-8.
+    public func write(_ text: String) throws { try write(Array(text.utf8)) }
+
+    /// Overwrites bytes already written, at `offset` from the beginning; the end stays where it was.
+    public func overwrite(at offset: Int, _ bytes: [UInt8]) throws {
+        precondition(offset >= 0 && offset + bytes.count <= byteCount)
+        try flush()
+        let written = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
+        guard written == bytes.count else { throw ZooError.system("write \(path)", errno: errno) }
+    }
+
+    /// Syncs, closes, renames into place and syncs the folder.
+    public func commit() throws {
+        try flush()
+        guard fsync(descriptor) == 0 else { throw ZooError.system("sync \(path)", errno: errno) }
+        let closed = close(descriptor)
+        descriptor = -1
+        guard closed == 0 else {
+            unlink(temporaryPath)
+            throw ZooError.system("close \(path)", errno: errno)
+        }
+        guard rename(temporaryPath, path) == 0 else {
+            let code = errno
+            unlink(temporaryPath)
+            throw ZooError.system("rename to \(path)", errno: code)
+        }
+        syncFolder(of: path)
+    }
+
+    /// Writes a whole file at once, atomically.
+    public static func write(_ path: String, _ bytes: [UInt8]) throws {
+        let file = try AtomicFile(path)
+        try file.write(bytes)
+        try file.commit()
+    }
+
+    private func flush() throws {
+        guard !buffer.isEmpty else { return }
+        try buffer.withUnsafeBytes { try writeAll(descriptor, $0, path: path) }
+        buffer.removeAll(keepingCapacity: true)
+    }
+}
+
+/// Makes a folder and those above it; an existing one is fine.
+///
+/// - Throws: `io` naming the folder.
+public func makeFolder(_ path: String) throws {
+    if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
+    guard errno == ENOENT, let cut = path.lastIndex(of: "/"), cut != path.startIndex else {
+        throw ZooError.system("create folder \(path)", errno: errno)
+    }
+    try makeFolder(String(path[..<cut]))
+    guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
+        throw ZooError.system("create folder \(path)", errno: errno)
+    }
+}
+
+/// Makes a rename durable: syncs the folder that holds `path`. A file system that cannot is left alone.
+func syncFolder(of path: String) {
+    let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    let descriptor = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    fsync(descriptor)
+    close(descriptor)
+}
