@@ -1,3 +1,5 @@
+import CZooKernels
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -72,6 +74,59 @@ public final class AtomicFile {
         try flush()
         let written = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
         guard written == bytes.count else { throw ZooError.system("write \(path)", errno: errno) }
+    }
+
+    /// Makes room for `count` more bytes, to be filled by `fill`, and returns where they begin.
+    ///
+    /// - Throws: `io` when the disk has no room: better now than after an hour's work.
+    public func reserve(_ count: Int) throws -> Int {
+        try flush()
+        let start = byteCount
+        guard count > 0 else { return start }
+        #if os(Linux)
+            let failure = posix_fallocate(descriptor, off_t(start), off_t(count))
+            guard failure == 0 else { throw ZooError.system("reserve \(count) bytes for \(path)", errno: failure) }
+        #else
+            guard ftruncate(descriptor, off_t(start + count)) == 0 else {
+                throw ZooError.system("reserve \(count) bytes for \(path)", errno: errno)
+            }
+        #endif
+        byteCount += count
+        guard lseek(descriptor, off_t(byteCount), SEEK_SET) >= 0 else {
+            throw ZooError.system("write \(path)", errno: errno)
+        }
+        return start
+    }
+
+    /// A handle that fills reserved bytes from any thread. It must not be used after `commit()`.
+    public var filler: Filler { Filler(descriptor: descriptor, path: path) }
+
+    /// Fills reserved bytes; several threads may, at different places.
+    public struct Filler: Sendable {
+        fileprivate let descriptor: Int32
+        fileprivate let path: String
+
+        /// Writes bytes at an offset from the beginning of the file.
+        public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+            var rest = bytes
+            var place = offset
+            while let base = rest.baseAddress, !rest.isEmpty {
+                let written = pwrite(descriptor, base, min(rest.count, 1 << 30), off_t(place))
+                if written < 0 {
+                    if errno == EINTR { continue }
+                    throw ZooError.system("write \(path)", errno: errno)
+                }
+                place += written
+                rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+            }
+        }
+
+        /// Asks the system to begin writing a range to the disk now, so that the sync at the end has less to wait for.
+        public func startWriteback(_ range: Range<Int>) {
+            #if os(Linux)
+                zoo_start_writeback(descriptor, Int64(range.lowerBound), Int64(range.count))
+            #endif
+        }
     }
 
     /// Syncs, closes, renames into place and syncs the folder.

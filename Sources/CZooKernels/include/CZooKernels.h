@@ -13,6 +13,14 @@ extern "C" {
 /// Returns false when it is longer than 512 characters or not a number.
 bool zoo_parse_double(const char *text, size_t length, double *result);
 
+/// Starts writing a range of a file to the disk without waiting for it (sync_file_range); does nothing elsewhere
+/// than on Linux.
+void zoo_start_writeback(int descriptor, int64_t offset, int64_t count);
+
+/// How many of `count` elements at any alignment are NaN or infinite; `dtype` as in zoo_dtype (0 float32, 1 float64,
+/// 2 half, 3 bfloat16), 0 for other codes.
+uint64_t zoo_count_nonfinite(const void *input, int32_t dtype, size_t count);
+
 // MARK: Half precision
 
 /// The value of IEEE half-precision bits.
