@@ -49,7 +49,9 @@ extension PickleGraph {
             return withSlice(value) { slice in
                 slice.elementsEqual(UnsafeRawBufferPointer(start: expected.utf8Start, count: slice.count))
             }
-        case .escapedText, .escapedString: return text(value) == expected.description
+        case .escapedText, .escapedString:
+            // The longest escape spells one character with ten.
+            return Int(value.length) <= 10 * expected.utf8CodeUnitCount && text(value) == expected.description
         default: return false
         }
     }
@@ -57,7 +59,10 @@ extension PickleGraph {
     /// The bytes of a value: a slice of the pickle where they lie in it as they are, else a decoded copy.
     ///
     /// Protocol 2 has no bytes: Python 3 writes `_codecs.encode('…', 'latin1')`, undone here.
-    func byteString(_ value: PickleValue) -> Bytes? {
+    ///
+    /// - Parameter most: longer ones give nil before anything is decoded.
+    func byteString(_ value: PickleValue, most: Int = .max) -> Bytes? {
+        guard encodedByteCount(value) <= most else { return nil }
         switch value.kind {
         case .bytes, .legacyString: return try? bytes.slice(value.offset, Int(value.length))
         case .escapedString: return withSlice(value) { PickleEscapes.bytes($0).map { Bytes($0) } }
@@ -66,6 +71,13 @@ extension PickleGraph {
             return encodedLatin1(item(node, 0))
         default: return nil
         }
+    }
+
+    /// How many bytes decoding `byteString` reads; 0 when nothing needs decoding.
+    func encodedByteCount(_ value: PickleValue) -> Int {
+        if value.kind == .escapedString { return Int(value.length) }
+        guard let call = call(value), call.known == .codecsEncode, let node = node(call.arguments) else { return 0 }
+        return Int(item(node, 0).length)
     }
 
     private func encodedLatin1(_ value: PickleValue) -> Bytes? {
@@ -103,6 +115,7 @@ extension PickleGraph {
     func globalName(_ value: PickleValue) -> String? {
         guard value.kind == .global else { return nil }
         let global = globals[Int(value.payload)]
+        guard global.module.length <= 1024, global.name.length <= 1024 else { return "(a name of over 1024 bytes)" }
         return "\(text(global.module) ?? "?").\(text(global.name) ?? "?")"
     }
 
@@ -185,11 +198,17 @@ extension PickleGraph {
         }
     }
 
-    /// The value of a text key: the last one, as Python keeps it; absent when there is none.
-    func value(_ key: StaticString, in value: PickleValue) -> PickleValue {
+    /// The value of a text key: the last one, as Python keeps it; absent when there is none, or when the mapping has
+    /// more than `most` keys and so is not the kind that was looked for.
+    func value(_ key: StaticString, in value: PickleValue, most: Int = .max) -> PickleValue {
         guard let pairs = pairs(value) else { return .absent }
         var found = PickleValue.absent
-        for (candidate, content) in pairs where isText(candidate, key) { found = content }
+        var count = 0
+        for (candidate, content) in pairs {
+            count += 1
+            if count > most { return .absent }
+            if isText(candidate, key) { found = content }
+        }
         return found
     }
 }

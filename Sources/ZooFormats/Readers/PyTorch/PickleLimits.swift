@@ -21,5 +21,5 @@ enum PickleLimits {
     /// Different globals named in one pickle.
     static let globalCount = 100_000
     /// Bytes of one dotted tensor name.
-    static let nameByteCount = 16 << 10
+    static let nameByteCount = 4 << 10
 }

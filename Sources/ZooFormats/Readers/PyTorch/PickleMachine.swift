@@ -300,7 +300,8 @@ struct PickleMachine: ~Copyable {
         guard graph.globals.count < PickleLimits.globalCount else {
             throw limit("names more than \(PickleLimits.globalCount) globals")
         }
-        let known = PickleGlobalTable.meaning(module: slice(module), name: slice(name))
+        let isShort = module.length <= 256 && name.length <= 256
+        let known = isShort ? PickleGlobalTable.meaning(module: slice(module), name: slice(name)) : nil
         try push(graph.addGlobal(PickleGlobal(module: module, name: name, known: known)))
     }
 
