@@ -172,6 +172,11 @@ final class PickleGraph: @unchecked Sendable {
         node.kind == .persistent ? items[Int(node.header)] : .absent
     }
 
+    /// The ids of all persistent references, in the order of the pickle.
+    var persistentIdentifiers: some Sequence<PickleValue> {
+        (0..<nodes.count).lazy.filter { self.nodes[$0].kind == .persistent }.map { self.identifier(self.nodes[$0]) }
+    }
+
     /// One item by position; absent when there are not so many.
     func item(_ node: PickleNode, _ position: Int) -> PickleValue {
         guard position >= 0 else { return .absent }

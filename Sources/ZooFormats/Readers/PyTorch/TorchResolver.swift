@@ -93,7 +93,7 @@ struct TorchResolver {
         guard strides.count == shape.rank else {
             throw ZooError(.corrupt, "size \(shape) has \(shape.rank) axes, stride \(strides) has \(strides.count)")
         }
-        guard let storage = storages.storage(key: key) else {
+        guard let storage = try storages.storage(key: key) else {
             throw ZooError(.corrupt, "storage '\(key)' is not in the file")
         }
         let isUntyped = storageType == .untypedStorage

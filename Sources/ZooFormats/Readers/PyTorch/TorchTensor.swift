@@ -22,7 +22,9 @@ protocol TorchStorages: Sendable {
     var isBigEndian: Bool { get }
 
     /// The storage of a key; nil when there is none.
-    func storage(key: String) -> TorchStorage?
+    ///
+    /// - Throws: `corrupt` when its place in the file makes no sense.
+    func storage(key: String) throws -> TorchStorage?
 
     /// The bytes of a packed storage.
     func unpack(index: Int) throws -> Bytes
@@ -67,7 +69,7 @@ struct TorchTensor: Sendable {
         let data: Bytes
         switch storage.place {
         case .inPlace(let offset): data = try checkpoint.slice(offset, storage.byteCount)
-        case .packed(let index): data = try storages.unpack(index: index)
+        case .packed(let index): data = try storages.unpack(index: index).slice(0, storage.byteCount)
         case .separate(let bytes): data = bytes
         }
         let start = info.shape.elementCount == 0 ? 0 : elementOffset * info.dtype.byteCount
