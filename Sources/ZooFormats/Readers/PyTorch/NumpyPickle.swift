@@ -13,7 +13,8 @@ struct NumpyPickle {
     /// The number of `scalar(dtype, bytes)`; nil when the value is none or its type is not numeric.
     func scalar(_ value: PickleValue) -> Tensor? {
         guard let call = graph.call(value), call.known == .numpyScalar, let arguments = graph.node(call.arguments),
-            let element = element(graph.item(arguments, 0)), let data = graph.byteString(graph.item(arguments, 1), most: 256),
+            let element = element(graph.item(arguments, 0)),
+            let data = graph.byteString(graph.item(arguments, 1), most: 256),
             data.count == element.dtype.byteCount
         else { return nil }
         let bytes = element.isBigEndian ? swapped(data, element.dtype) : data

@@ -43,6 +43,8 @@ enum KnownGlobal: Sendable, Hashable {
     case numpyDType
     case numpyArray
     case codecsEncode
+    /// `bytes` and `bytearray`, called: protocol 2 writes empty bytes so.
+    case bytes
     case path
     case namespace
     /// `torch.jit._pickle.build_…list`: a list.
@@ -89,7 +91,8 @@ enum PickleGlobalTable {
             [
                 (module, "set", .set), (module, "frozenset", .set), (module, "list", .list),
                 (module, "tuple", .tuple), (module, "dict", .dict), (module, "long", .long),
-                (module, "int", .long), (module, "bytearray", .constant), (module, "object", .constant),
+                (module, "int", .long), (module, "bytes", .bytes), (module, "bytearray", .bytes),
+                (module, "object", .constant),
             ] as [(String, String, KnownGlobal)]
         }
         + ["copy_reg", "copyreg"].map { ($0, "_reconstructor", .reconstructor) }
@@ -142,7 +145,8 @@ enum PickleGlobalTable {
         for byte in name { key = (key ^ UInt64(byte)) &* prime }
         for candidate in index[key] ?? [] where candidate.name.count == module.count + 1 + name.count {
             let isSame = candidate.name.withUnsafeBytes { known in
-                known[module.count] == 10 && UnsafeRawBufferPointer(rebasing: known[..<module.count]).elementsEqual(module)
+                known[module.count] == 10
+                    && UnsafeRawBufferPointer(rebasing: known[..<module.count]).elementsEqual(module)
                     && UnsafeRawBufferPointer(rebasing: known[(module.count + 1)...]).elementsEqual(name)
             }
             if isSame { return candidate.meaning }

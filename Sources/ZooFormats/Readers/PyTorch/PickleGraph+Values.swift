@@ -67,8 +67,14 @@ extension PickleGraph {
         case .bytes, .legacyString: return try? bytes.slice(value.offset, Int(value.length))
         case .escapedString: return withSlice(value) { PickleEscapes.bytes($0).map { Bytes($0) } }
         case .node:
-            guard let call = call(value), call.known == .codecsEncode, let node = node(call.arguments) else { return nil }
-            return encodedLatin1(item(node, 0))
+            guard let call = call(value), let node = node(call.arguments) else { return nil }
+            switch call.known {
+            case .codecsEncode: return encodedLatin1(item(node, 0))
+            case .bytes where node.count == 0: return .empty
+            case .bytes where item(node, 0).kind == .text: return encodedLatin1(item(node, 0))
+            case .bytes where item(node, 0).kind == .bytes: return byteString(item(node, 0))
+            default: return nil
+            }
         default: return nil
         }
     }
@@ -76,7 +82,9 @@ extension PickleGraph {
     /// How many bytes decoding `byteString` reads; 0 when nothing needs decoding.
     func encodedByteCount(_ value: PickleValue) -> Int {
         if value.kind == .escapedString { return Int(value.length) }
-        guard let call = call(value), call.known == .codecsEncode, let node = node(call.arguments) else { return 0 }
+        guard let call = call(value), call.known == .codecsEncode || call.known == .bytes,
+            let node = node(call.arguments)
+        else { return 0 }
         return Int(item(node, 0).length)
     }
 

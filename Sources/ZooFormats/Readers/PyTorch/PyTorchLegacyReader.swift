@@ -104,7 +104,8 @@ private struct LegacyPickles {
             position += 8
             guard count >= 0, !overflow, size <= bytes.count - position else {
                 throw ZooError(
-                    .corrupt, "storage '\(key)' at offset \(position) should hold \(count) elements of \(width) bytes, "
+                    .corrupt,
+                    "storage '\(key)' at offset \(position) should hold \(count) elements of \(width) bytes, "
                         + "but only \(bytes.count - position) bytes are left")
             }
             let storage = TorchStorage(place: .inPlace(offset: position), byteCount: size)

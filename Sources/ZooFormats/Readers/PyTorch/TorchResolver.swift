@@ -100,7 +100,8 @@ struct TorchResolver {
         let (bytes, overflow) = count.multipliedReportingOverflow(by: isUntyped ? 1 : dtype.byteCount)
         guard !overflow, bytes <= storage.byteCount else {
             throw ZooError(
-                .corrupt, "storage '\(key)' should hold \(count) elements of \(isUntyped ? "1" : "\(dtype.byteCount)") "
+                .corrupt,
+                "storage '\(key)' should hold \(count) elements of \(isUntyped ? "1" : "\(dtype.byteCount)") "
                     + "bytes, the file has \(storage.byteCount) bytes")
         }
         offset = try shifted(offset, by: graph.item(identifier, 5))
@@ -163,7 +164,8 @@ struct TorchResolver {
         }
         guard last < elementCount else {
             throw ZooError(
-                .corrupt, "size \(shape), stride \(strides), offset \(offset) reach element \(last) of a storage of "
+                .corrupt,
+                "size \(shape), stride \(strides), offset \(offset) reach element \(last) of a storage of "
                     + "\(elementCount)")
         }
     }

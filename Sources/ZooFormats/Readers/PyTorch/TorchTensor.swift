@@ -80,7 +80,8 @@ struct TorchTensor: Sendable {
         let most = info.byteCount > storage.byteCount ? min(limit, Self.expansionLimit) : limit
         guard info.byteCount <= most else {
             throw ZooError(
-                .limit, "shape \(info.shape) of \(info.dtype.rawValue) would take \(info.byteCount) bytes as a copy; "
+                .limit,
+                "shape \(info.shape) of \(info.dtype.rawValue) would take \(info.byteCount) bytes as a copy; "
                     + "\(most) are allowed")
         }
         return try Tensor(shape: info.shape, dtype: info.dtype, bytes: gathered(data, start))

@@ -86,7 +86,9 @@ struct TorchWalk {
         guard let pairs = graph.pairs(value) else { return }
         for (candidate, content) in pairs {
             let name = try keyText(candidate, position: 0)
-            if name != key { try visitSibling(content, (wrapper + [name]).joined(separator: "."), depth: 0, beside: key) }
+            if name != key {
+                try visitSibling(content, (wrapper + [name]).joined(separator: "."), depth: 0, beside: key)
+            }
         }
     }
 
@@ -110,7 +112,10 @@ struct TorchWalk {
 
     private mutating func visit(_ value: PickleValue, path: String, owner: Int64, depth: Int) throws {
         try spend(depth, on: value)
-        if resolver.isTensor(value) { return try add(value, path.isEmpty ? "tensor" : path, owner) }
+        if resolver.isTensor(value) {
+            hasForeignTensors = hasForeignTensors || path.isEmpty
+            return try add(value, path.isEmpty ? "tensor" : path, owner)
+        }
         guard try enter(value) else { return }
         defer { leave(value) }
         if isOptimizer(value) { return try visitOptimizer(value, depth) }

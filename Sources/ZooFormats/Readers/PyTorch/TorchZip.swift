@@ -56,7 +56,8 @@ struct TorchZip: Sendable {
     private func graph(of entry: ZipEntry) throws -> PickleGraph {
         guard entry.byteCount <= PickleLimits.byteCount else {
             throw ZooError(
-                .limit, "\(directory.name)!/\(entry.name): \(entry.byteCount) bytes; "
+                .limit,
+                "\(directory.name)!/\(entry.name): \(entry.byteCount) bytes; "
                     + "\(PickleLimits.byteCount) are allowed")
         }
         let pickle = try directory.bytes(of: entry)
