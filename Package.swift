@@ -16,12 +16,13 @@ let package = Package(
         // MARK: Kernels in C
 
         .target(name: "CZooKernels"),
+        .target(name: "CZooHDF5", dependencies: ["CHDF5"]),
 
         // MARK: Foundation
 
         .target(name: "ZooBase", dependencies: ["CZooKernels"]),
         .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooKernels"]),
-        .target(name: "ZooFormats", dependencies: ["ZooTensor", "CArchive", "CHDF5", "CZlib"]),
+        .target(name: "ZooFormats", dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib"]),
 
         // MARK: Tests
 

@@ -38,6 +38,12 @@ void zoo_f32_to_f16(const void *restrict input, void *restrict output, size_t co
 /// `count` floats at any alignment to bfloat16, rounded to nearest even; NaN stays NaN.
 void zoo_f32_to_bf16(const void *restrict input, void *restrict output, size_t count);
 
+// MARK: Block quantisation
+
+/// Decodes `count` blocks of a GGUF tensor type (its number in the file) to floats. Returns false for a type that is
+/// not decoded; 2, 3, 6, 7, 8 (32 elements a block) and 10 to 14 (256) are.
+bool zoo_dequantise(int type, const void *blocks, size_t count, float *output);
+
 #ifdef __cplusplus
 }
 #endif

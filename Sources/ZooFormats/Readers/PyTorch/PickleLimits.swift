@@ -1,0 +1,25 @@
+/// Limits on what a pickle may ask for; each is far above what real checkpoints need.
+///
+/// Past one of them parsing stops with a `limit` error that names it.
+enum PickleLimits {
+    /// Bytes of one pickle. Tensor data lie outside of it.
+    static let byteCount = 64 << 20
+    /// Opcodes executed.
+    static let opcodeCount = 10_000_000
+    /// Values on the stack at one time.
+    static let stackCount = 1_000_000
+    /// Values remembered for later use.
+    static let memoCount = 10_000_000
+    /// Containers inside containers, when a graph is walked.
+    static let depth = 1_000
+    /// Bytes of one arbitrary-precision integer.
+    static let longByteCount = 1_024
+    /// Bytes of one text.
+    static let textByteCount = 16 << 20
+    /// Bytes of one line of the text opcodes (numbers, memo keys, names of globals).
+    static let lineByteCount = 64 << 10
+    /// Different globals named in one pickle.
+    static let globalCount = 100_000
+    /// Bytes of one dotted tensor name.
+    static let nameByteCount = 4 << 10
+}

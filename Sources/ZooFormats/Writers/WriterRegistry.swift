@@ -1,0 +1,38 @@
+import ZooBase
+import ZooTensor
+
+/// All writers of checkpoint formats. To add a format, write its writer and add one line to `all`.
+public enum CheckpointWriters {
+    /// The writers.
+    public static let all: [any CheckpointWriter.Type] = [
+        SafetensorsWriter.self,
+        NpzWriter.self,
+        NpyWriter.self,
+        HDF5Writer.self,
+    ]
+
+    /// The writer of a format by name, or of a path by its ending.
+    ///
+    /// - Parameters:
+    ///   - path: where the file will be written.
+    ///   - format: a format's name; nil takes the path's ending.
+    /// - Throws: `usage` naming the formats there are.
+    public static func writer(for path: String, format: String? = nil) throws -> any CheckpointWriter.Type {
+        let file = path.split(separator: "/").last ?? ""
+        let ending = file.lastIndex(of: ".").map { file[file.index(after: $0)...].lowercased() } ?? ""
+        let found = all.first { writer in
+            format.map { $0 == writer.format } ?? writer.fileExtensions.contains(ending)
+        }
+        if let found { return found }
+        let endings = all.flatMap { $0.fileExtensions.map { ".\($0)" } }.joined(separator: ", ")
+        let what = format.map { "no writer for format '\($0)'" } ?? "cannot tell a format from the name \(path)"
+        throw ZooError(.usage, what, hint: "use one of \(endings)")
+    }
+
+    /// Writes all tensors of a source in the format of the path's ending, atomically.
+    public static func write(
+        _ source: any TensorSource, to path: String, format: String? = nil, metadata: [String: String] = [:]
+    ) throws {
+        try writer(for: path, format: format).write(source, to: path, metadata: metadata)
+    }
+}
