@@ -13,6 +13,11 @@ extern "C" {
 /// Returns false when it is longer than 512 characters or not a number.
 bool zoo_parse_double(const char *text, size_t length, double *result);
 
+/// Length of the JSON string, list or object that begins at `text`, found by matching quotes and brackets only: what
+/// stands between them is not checked. 0 when it is not closed, closed by the wrong bracket, nested deeper than
+/// `depth` (at most 1024), or has a control character in a string.
+size_t zoo_json_span(const char *text, size_t length, size_t depth);
+
 // MARK: Half precision
 
 /// The value of IEEE half-precision bits.

@@ -42,7 +42,9 @@ struct EpochMarker: Equatable {
     /// The epoch that a file name gives, when exactly one marker of the most preferred unit is there.
     static func only(in name: String) -> Int32? {
         let markers = all(in: FileName.stem(name))
-        guard let unit = Unit.allCases.first(where: { unit in markers.contains { $0.unit == unit } }) else { return nil }
+        guard let unit = Unit.allCases.first(where: { unit in markers.contains { $0.unit == unit } }) else {
+            return nil
+        }
         let numbers = markers.filter { $0.unit == unit }
         return numbers.count == 1 ? numbers[0].number : nil
     }

@@ -31,7 +31,8 @@ public struct HuggingFaceLayout: FolderLayout {
 
     private static func mayBeOne(_ folder: IndexedFolder) -> Bool {
         guard folder.params < 0, folder.result < 0, !folder.hasCheckpointFolders else { return false }
-        return folder.hasDashedCheckpointFolders || folder.hasWeights && (folder.config >= 0 || folder.adapterConfig >= 0)
+        return folder.hasDashedCheckpointFolders
+            || folder.hasWeights && (folder.config >= 0 || folder.adapterConfig >= 0)
     }
 
     private func claim(
@@ -45,7 +46,9 @@ public struct HuggingFaceLayout: FolderLayout {
         model.config = isAdapter ? folder.adapterConfig : folder.config
         if model.config < 0 { model.config = CheckpointFolders.lastConfig(files) }
         guard model.config >= 0 else { return }
-        guard var bindings = Self.bindings(index.members[Int(model.config)], isAdapter, archive, &builder) else { return }
+        guard var bindings = Self.bindings(index.members[Int(model.config)], isAdapter, archive, &builder) else {
+            return
+        }
         var checkpoints: [FoundCheckpoint] = []
         if folder.hasDashedCheckpointFolders {
             checkpoints = CheckpointFolders.checkpoints(files.filter { $0.epoch >= 0 }, in: index, &builder)
@@ -98,7 +101,8 @@ struct HubCachePath {
     /// Nil for a path of another form.
     init?(_ path: String) {
         let parts = path.split(separator: "/")
-        guard parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") else {
+        guard parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--")
+        else {
             return nil
         }
         repository = String(parts[parts.count - 3].dropFirst("models--".count)).replacing("--", with: "/")

@@ -60,7 +60,10 @@ struct ListingBuilder {
         ignore("not part of a zoo", count: index.otherCount)
         ignore("data sets", count: index.datasets.count)
         for folder in index.folders.indices where !index.folders[folder].isClaimed {
-            ignore("not part of a zoo", count: index.files(of: folder).count)
+            let files = index.files(of: folder)
+            let path = index.folders[folder].path.text(in: storage.members)
+            let isSearchSpace = index.folders[folder].config >= 0 && experimentFolders[path] != nil
+            ignore("not part of a zoo", count: files.count - (isSearchSpace ? 1 : 0))
         }
     }
 

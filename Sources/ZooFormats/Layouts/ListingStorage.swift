@@ -74,7 +74,8 @@ struct ListingStorage: Sendable {
         case .text(let text): return text
         case .folder:
             let path = model.folder.text(in: members)
-            return path.isEmpty ? rootName : String(path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...])
+            return path.isEmpty
+                ? rootName : String(path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...])
         }
     }
 

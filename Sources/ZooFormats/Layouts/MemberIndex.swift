@@ -95,7 +95,9 @@ struct MemberIndex {
         }
         folders[folder].lastFile = position
         if file.epoch >= 0 {
-            if isDashed { folders[folder].hasDashedCheckpointFolders = true } else {
+            if isDashed {
+                folders[folder].hasDashedCheckpointFolders = true
+            } else {
                 folders[folder].hasCheckpointFolders = true
             }
             return

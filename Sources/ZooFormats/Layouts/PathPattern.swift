@@ -67,7 +67,8 @@ public struct PathPattern: Sendable, Hashable {
         private mutating func placeholder(_ rest: Substring) throws -> Substring {
             guard let end = rest.firstIndex(of: "}") else { throw fault("'{' is not closed") }
             let name = String(rest[..<end])
-            let isName = !name.isEmpty && name.utf8.allSatisfy { $0 == 0x5F || $0 &- 0x30 < 10 || ($0 | 0x20) &- 0x61 < 26 }
+            let isName =
+                !name.isEmpty && name.utf8.allSatisfy { $0 == 0x5F || $0 &- 0x30 < 10 || ($0 | 0x20) &- 0x61 < 26 }
             guard isName else { throw fault("'{\(name)}' is no placeholder; expected letters, digits and '_'") }
             guard !placeholders.contains(name) else { throw fault("'{\(name)}' is there twice") }
             guard placeholders.count < PathPattern.maximumPlaceholderCount else { throw fault("too many placeholders") }
@@ -78,7 +79,8 @@ public struct PathPattern: Sendable, Hashable {
 
         private mutating func append(_ token: Token) throws {
             flush()
-            if case .literal = tokens.last ?? .literal([]) {} else if case .folders = tokens[tokens.count - 1] {
+            if case .literal = tokens.last ?? .literal([]) {
+            } else if case .folders = tokens[tokens.count - 1] {
             } else {
                 throw fault("two placeholders need text between them")
             }

@@ -32,7 +32,9 @@ public struct RayTuneLayout: FolderLayout {
             let checkpoints = CheckpointFolders.checkpoints(files, in: index, &builder)
             builder.add(model, checkpoints: checkpoints)
             let path = folder.path.text(in: index.members)
-            if !path.isEmpty { builder.noteTrial(inExperiment: path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "") }
+            if !path.isEmpty {
+                builder.noteTrial(inExperiment: path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "")
+            }
         }
     }
 
@@ -51,7 +53,9 @@ enum CheckpointFolders {
         var found: [FoundCheckpoint] = []
         var numbered: [IndexedFile] = []
         for file in files where file.role == .weights || file.role == .optimizer || file.role == .shardIndex {
-            if file.epoch >= 0 { numbered.append(file) } else if file.role != .shardIndex {
+            if file.epoch >= 0 {
+                numbered.append(file)
+            } else if file.role != .shardIndex {
                 let kind: CheckpointListing.Kind = file.role == .optimizer ? .optimizer : .weights
                 let epoch = EpochMarker.only(in: String(index.name(file.member)))
                 found.append(FoundCheckpoint(file.member, epoch: epoch ?? -1, kind: kind))

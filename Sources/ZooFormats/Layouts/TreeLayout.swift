@@ -31,9 +31,11 @@ public struct TreeGroup: Sendable, Hashable {
         for pattern in checkpoints + optimizers where Set(pattern.placeholders).subtracting(["epoch"]) != identity {
             throw ZooError(
                 .usage,
-                "pattern '\(pattern.text)': has other placeholders than '\(first.text)'; expected the same, {epoch} aside")
+                "pattern '\(pattern.text)': has other placeholders than '\(first.text)'; expected the same, {epoch} aside"
+            )
         }
-        for pattern in [config, results, progress].compactMap({ $0 }) where !identity.isSuperset(of: pattern.placeholders) {
+        for pattern in [config, results, progress].compactMap({ $0 })
+        where !identity.isSuperset(of: pattern.placeholders) {
             throw ZooError(.usage, "pattern '\(pattern.text)': has placeholders that '\(first.text)' lacks")
         }
         self.checkpoints = checkpoints
@@ -165,7 +167,9 @@ private struct TreeGatherer {
         let fileName = (bytes.lastIndex(of: slash) ?? -1) + 1
         let inside = values.filter { $0.upperBound < fileName }
         let hasFileValue = inside.count < values.count
-        guard !hasFileValue, let last = inside.map(\.upperBound).max() else { return (max(0, fileName - 1), inside.count) }
+        guard !hasFileValue, let last = inside.map(\.upperBound).max() else {
+            return (max(0, fileName - 1), inside.count)
+        }
         return (bytes[last...].firstIndex(of: slash) ?? fileName - 1, inside.count)
     }
 
@@ -185,7 +189,8 @@ private struct TreeGatherer {
             builder.add(model, details: details, checkpoints: checkpoints)
         }
         let used = Set(models.map(\.values))
-        for (slot, pattern) in [group.config, group.results].enumerated() where pattern?.placeholders.count == identity.count {
+        for (slot, pattern) in [group.config, group.results].enumerated()
+        where pattern?.placeholders.count == identity.count {
             reportOrphans(slot, pattern, used, members, &builder)
         }
     }
@@ -235,10 +240,13 @@ private struct TreeGatherer {
     ) -> [FoundCheckpoint] {
         var kept: [FoundCheckpoint] = []
         for checkpoint in checkpoints {
-            if let last = kept.last, last.entry.epoch == checkpoint.entry.epoch, last.entry.kind == checkpoint.entry.kind {
+            if let last = kept.last, last.entry.epoch == checkpoint.entry.epoch,
+                last.entry.kind == checkpoint.entry.kind
+            {
                 let first = members[Int(last.entry.member)].path
                 builder.problem(
-                    members[Int(checkpoint.entry.member)].path, "a second file of one model and epoch; \(first) is taken")
+                    members[Int(checkpoint.entry.member)].path,
+                    "a second file of one model and epoch; \(first) is taken")
             } else {
                 kept.append(checkpoint)
             }
