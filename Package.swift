@@ -4,6 +4,9 @@ import PackageDescription
 let package = Package(
     name: "zoo",
     platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2")
+    ],
     targets: [
         // MARK: C libraries, one shim each
 
@@ -22,7 +25,9 @@ let package = Package(
 
         .target(name: "ZooBase", dependencies: ["CZooKernels"]),
         .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooKernels"]),
-        .target(name: "ZooFormats", dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib"]),
+        .target(
+            name: "ZooFormats",
+            dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
 
         // MARK: Tests
 

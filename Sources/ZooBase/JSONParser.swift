@@ -8,10 +8,12 @@ public struct JSONParser {
     /// The deepest nesting accepted.
     public static let maximumDepth = 256
 
-    private let buffer: UnsafeRawBufferPointer
-    private var position = 0
+    let buffer: UnsafeRawBufferPointer
+    var position = 0
+    /// How many objects and lists the cursor is inside (`readMembers`, `readElements`).
+    var openCount = 0
 
-    private init(_ buffer: UnsafeRawBufferPointer) { self.buffer = buffer }
+    init(_ buffer: UnsafeRawBufferPointer) { self.buffer = buffer }
 
     /// Parses one value that fills the whole buffer, white space aside.
     ///
@@ -32,11 +34,11 @@ public struct JSONParser {
         try Array(text.utf8).withUnsafeBytes { try parse($0) }
     }
 
-    private func fault(_ what: String) -> ZooError {
+    func fault(_ what: String) -> ZooError {
         ZooError(.corrupt, "invalid JSON at byte \(position): \(what)")
     }
 
-    private mutating func skipSpace() {
+    mutating func skipSpace() {
         while position < buffer.count {
             switch buffer[position] {
             case 0x20, 0x09, 0x0A, 0x0D: position += 1
@@ -45,7 +47,7 @@ public struct JSONParser {
         }
     }
 
-    private mutating func value(depth: Int) throws -> JSONValue {
+    mutating func value(depth: Int) throws -> JSONValue {
         guard depth <= Self.maximumDepth else { throw fault("nested deeper than \(Self.maximumDepth)") }
         skipSpace()
         guard position < buffer.count else { throw fault("a value is missing") }
@@ -64,7 +66,7 @@ public struct JSONParser {
         }
     }
 
-    private mutating func take(_ word: StaticString) -> Bool {
+    mutating func take(_ word: StaticString) -> Bool {
         let length = word.utf8CodeUnitCount
         guard position + length <= buffer.count else { return false }
         for index in 0..<length where buffer[position + index] != word.utf8Start[index] { return false }
@@ -128,6 +130,23 @@ public struct JSONParser {
 
     private mutating func number() throws -> JSONValue {
         let start = position
+        let isInteger = try skipNumber()
+        if isInteger, position - start <= 19, let value = integer(start) { return .int(value) }
+        return .double(try double(start))
+    }
+
+    /// The number that was passed over from `start` on.
+    func double(_ start: Int) throws -> Double {
+        var result = 0.0
+        let base = buffer.baseAddress! + start  // the buffer is not empty: a digit was read
+        guard zoo_parse_double(base.assumingMemoryBound(to: CChar.self), position - start, &result) else {
+            throw fault("a number of more than 512 digits")
+        }
+        return result
+    }
+
+    /// Passes over a number and tells whether it is written as an integer.
+    mutating func skipNumber() throws -> Bool {
         if buffer[position] == UInt8(ascii: "-") { position += 1 }
         let integerStart = position
         skipDigits()
@@ -151,13 +170,7 @@ public struct JSONParser {
             skipDigits()
             guard position > exponentStart else { throw fault("a digit is missing") }
         }
-        if isInteger, position - start <= 19, let value = integer(start) { return .int(value) }
-        var result = 0.0
-        let base = buffer.baseAddress! + start  // the buffer is not empty: a digit was read
-        guard zoo_parse_double(base.assumingMemoryBound(to: CChar.self), position - start, &result) else {
-            throw fault("a number of more than 512 digits")
-        }
-        return .double(result)
+        return isInteger
     }
 
     private mutating func skipDigits() {
@@ -179,7 +192,7 @@ public struct JSONParser {
         return value
     }
 
-    private mutating func string() throws -> String {
+    mutating func string() throws -> String {
         position += 1
         let start = position
         while position < buffer.count {

@@ -21,6 +21,11 @@ void zoo_start_writeback(int descriptor, int64_t offset, int64_t count);
 /// 2 half, 3 bfloat16), 0 for other codes.
 uint64_t zoo_count_nonfinite(const void *input, int32_t dtype, size_t count);
 
+/// Length of the JSON string, list or object that begins at `text`, found by matching quotes and brackets only: what
+/// stands between them is not checked. 0 when it is not closed, closed by the wrong bracket, nested deeper than
+/// `depth` (at most 1024), or has a control character in a string.
+size_t zoo_json_span(const char *text, size_t length, size_t depth);
+
 // MARK: Half precision
 
 /// The value of IEEE half-precision bits.
