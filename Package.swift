@@ -4,8 +4,12 @@ import PackageDescription
 let package = Package(
     name: "zoo",
     platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "zoo", targets: ["zoo"])
+    ],
     dependencies: [
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // MARK: C libraries, one shim each
@@ -29,6 +33,17 @@ let package = Package(
             name: "ZooFormats",
             dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
 
+        // MARK: Results and command line
+
+        .target(name: "ZooReport", dependencies: ["ZooTensor", "CZlib"]),
+        .target(
+            name: "ZooCLI",
+            dependencies: [
+                "ZooFormats", "ZooReport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
+
         // MARK: Tests
 
         .target(name: "ZooTestSupport", dependencies: ["ZooTensor"], path: "Tests/ZooTestSupport"),
@@ -36,6 +51,11 @@ let package = Package(
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooReportTests", dependencies: ["ZooReport", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooCLITests", dependencies: ["ZooCLI", "ZooReport", "ZooTestSupport", "zoo"],
+            exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -53,7 +53,8 @@ extension JSONValue {
         output.append(contentsOf: repeatElement(UInt8(ascii: " "), count: indent * level))
     }
 
-    private static func quote(_ text: String, into output: inout [UInt8]) {
+    /// Appends `text` as a quoted JSON string.
+    package static func quote(_ text: String, into output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
         for byte in text.utf8 {
             switch byte {

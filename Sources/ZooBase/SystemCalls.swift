@@ -26,3 +26,18 @@ func writeAll(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, path: Strin
         rest = UnsafeRawBufferPointer(rebasing: rest[written...])
     }
 }
+
+/// The text of a file of the system, whose size it does not tell beforehand; at most a megabyte.
+func readSmallFile(_ path: String) -> String? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var block = [UInt8](repeating: 0, count: 1 << 14)
+    while bytes.count < 1 << 20 {
+        let count = read(descriptor, &block, block.count)
+        guard count > 0 else { break }
+        bytes += block[..<count]
+    }
+    return String(decoding: bytes, as: UTF8.self)
+}

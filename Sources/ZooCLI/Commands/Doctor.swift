@@ -1,0 +1,121 @@
+import ArgumentParser
+import ZooBase
+import ZooFormats
+import ZooReport
+
+/// `zoo doctor`: what is installed, what is fast, what is missing.
+package struct Doctor: ZooCommand {
+    package static let configuration = CommandConfiguration(
+        abstract: "Say what is installed, what is fast, what is missing and how to get it.",
+        discussion: """
+            Exit status 1 when something is found that makes commands fail.
+
+            Example:
+              zoo doctor
+              zoo doctor --json --catalog /data/zoos.sqlite
+            """)
+
+    @OptionGroup(title: "Common options") package var global: GlobalOptions
+    @OptionGroup package var output: OutputOptions
+
+    package init() {}
+
+    package var outputPath: String? { output.output }
+
+    package func run(in session: Session) throws {
+        let diagnosis = Diagnosis(
+            Self.checks,
+            SystemCheck.Places(
+                catalogPath: session.catalogPath, temporaryFolder: Terminal.environment("TMPDIR") ?? "/var/tmp"))
+        try session.emit(diagnosis.json, as: diagnosis.table)
+        try diagnosis.throwIfBroken()
+    }
+
+    /// Every module's checks; findings of one topic are shown together.
+    static let checks: [SystemCheck] = MachineChecks.all + FormatChecks.all + LoadedLibraries.all
+}
+
+/// What a list of checks found.
+package struct Diagnosis: Sendable {
+    private let findings: [(topic: String, finding: SystemCheck.Finding)]
+
+    /// Runs the checks.
+    package init(_ checks: [SystemCheck], _ places: SystemCheck.Places) {
+        var topics: [String] = []
+        for check in checks where !topics.contains(check.topic) { topics.append(check.topic) }
+        findings = topics.flatMap { topic in
+            checks.filter { $0.topic == topic }.flatMap { $0.run(places) }.map { (topic, $0) }
+        }
+    }
+
+    private var attention: [(topic: String, finding: SystemCheck.Finding)] {
+        findings.filter { $0.finding.status == .problem || $0.finding.status == .warning }
+    }
+
+    /// `ok`, one object per topic with a value per finding, and `problems` with what is not as it should be.
+    package var json: JSONValue {
+        var object = JSONObject()
+        object["ok"] = .bool(!findings.contains { $0.finding.status == .problem })
+        for (topic, finding) in findings {
+            var members = object[topic]?.object ?? JSONObject()
+            members[Self.key(finding.name)] = finding.value
+            object[topic] = .object(members)
+        }
+        object["problems"] = .array(
+            attention.map { topic, finding in
+                [
+                    "topic": .string(topic), "name": .string(Self.key(finding.name)),
+                    "status": .string(finding.status.rawValue), "found": .string(finding.text),
+                    "remedy": .string(finding.remedy),
+                ]
+            })
+        return .object(object)
+    }
+
+    /// One row per finding.
+    package var table: Table {
+        var table = Table([
+            .init("topic"), .init("what"), .init("status"), .init("found"), .init("remedy"),
+        ])
+        for (topic, finding) in findings {
+            table.append([
+                .text(topic), .text(finding.name), .text(finding.status.rawValue), .text(finding.text),
+                finding.remedy.isEmpty ? .null : .text(finding.remedy),
+            ])
+        }
+        return table
+    }
+
+    /// - Throws: an error naming the first problem.
+    package func throwIfBroken() throws {
+        let problems = findings.filter { $0.finding.status == .problem }
+        guard let first = problems.first else { return }
+        let more = problems.count > 1 ? " (and \(problems.count - 1) more problems)" : ""
+        throw ZooError(.io, "\(first.finding.name): \(first.finding.text)\(more)", hint: first.finding.remedy)
+    }
+
+    /// A name as a JSON key: `free memory` is `free_memory`.
+    private static func key(_ name: String) -> String {
+        var key = ""
+        for character in name.lowercased() {
+            if character.isLetter || character.isNumber {
+                key.append(character)
+            } else if key.last != "_" {
+                key.append("_")
+            }
+        }
+        return key
+    }
+}
+
+/// Libraries that other modules may have brought into the process; those that are not there are left out.
+enum LoadedLibraries {
+    static let all: [SystemCheck] = [
+        SystemCheck("libraries") { _ in
+            let known = [("SQLite", "sqlite3_libversion"), ("OpenBLAS", "openblas_get_config")]
+            return known.compactMap { name, function in
+                Machine.loadedLibraryText(function).map { .init(name, .ok, value: .string($0)) }
+            }
+        }
+    ]
+}

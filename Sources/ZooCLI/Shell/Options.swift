@@ -1,0 +1,100 @@
+import ArgumentParser
+import ZooBase
+import ZooReport
+
+/// The options that every command takes.
+package struct GlobalOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Catalog file. Default: $ZOO_CATALOG, else zoos/catalog.sqlite.", valueName: "file"))
+    package var catalog: String?
+
+    @Flag(help: "How results are written. Default: aligned text.")
+    package var format: FormatFlag?
+
+    @Option(help: ArgumentHelp("Seed of everything random.", valueName: "number"))
+    package var seed: UInt64 = 0
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Threads. Default: one per processor.", valueName: "number"))
+    package var jobs: Int?
+
+    @Flag(help: "How much is said on standard error besides errors.")
+    package var verbosity: Verbosity = .normal
+
+    /// All as they are by default.
+    package init() {}
+
+    /// Refuses values out of range.
+    package func validate() throws {
+        guard let jobs, jobs < 1 else { return }
+        throw ValidationError("--jobs takes a number from 1 on, not \(jobs).")
+    }
+}
+
+/// The option of commands whose result can go to a file.
+package struct OutputOptions: ParsableArguments {
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "Write the result to a file; its ending picks the format unless an option does.", valueName: "file"))
+    package var output: String?
+
+    /// No file.
+    package init() {}
+}
+
+/// The formats as flags; one for each of `TableFormat.all`.
+package enum FormatFlag: String, EnumerableFlag {
+    /// Aligned columns for people.
+    case text
+    /// An array of objects.
+    case json
+    /// One object per line.
+    case jsonl
+    /// RFC 4180.
+    case csv
+    /// A table for documents.
+    case markdown
+    /// Apache Parquet.
+    case parquet
+
+    /// What help says of a format.
+    package static func help(for value: FormatFlag) -> ArgumentHelp? {
+        switch value {
+        case .text: "Aligned columns."
+        case .json: "JSON: an array of objects, or an object."
+        case .jsonl: "JSON, one object per line."
+        case .csv: "Comma-separated values (RFC 4180)."
+        case .markdown: "A Markdown table."
+        case .parquet: "Apache Parquet; needs --output or a pipe."
+        }
+    }
+}
+
+/// How much is said on standard error.
+package enum Verbosity: EnumerableFlag {
+    /// Errors only.
+    case quiet
+    /// Progress and notes.
+    case normal
+    /// Also the causes of errors and every failed item.
+    case verbose
+
+    /// `--quiet` and `--verbose` with their letters; the usual amount has no option.
+    package static func name(for value: Verbosity) -> NameSpecification {
+        switch value {
+        case .quiet: .shortAndLong
+        case .normal: []
+        case .verbose: .shortAndLong
+        }
+    }
+
+    /// What help says.
+    package static func help(for value: Verbosity) -> ArgumentHelp? {
+        switch value {
+        case .quiet: "Say nothing but errors."
+        case .normal: nil
+        case .verbose: "Say more: causes of errors, every failed item."
+        }
+    }
+}

@@ -1,0 +1,3 @@
+import ZooCLI
+
+CommandLineTool.main()

@@ -1,0 +1,3 @@
+import Testing
+import ZooReport
+@Suite struct TableTests {}
