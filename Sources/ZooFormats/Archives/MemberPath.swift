@@ -34,6 +34,19 @@ public enum MemberPath {
         return "\(clean.prefix(longestShown / 2))…\(clean.suffix(longestShown / 2))"
     }
 
+    /// The ways to read a path as one inside an archive inside: cut at each `!/`, from the left.
+    static func splits(_ path: String) -> [(outer: String, inner: String)] {
+        let bytes = path.utf8
+        var splits: [(outer: String, inner: String)] = []
+        var index = bytes.startIndex
+        while let mark = bytes[index...].firstIndex(of: UInt8(ascii: "!")) {
+            index = bytes.index(after: mark)
+            guard index < bytes.endIndex, bytes[index] == UInt8(ascii: "/") else { continue }
+            splits.append((String(path[..<mark]), String(path[bytes.index(after: index)...])))
+        }
+        return splits
+    }
+
     private static let longestShown = 240
 
     private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
