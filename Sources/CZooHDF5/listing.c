@@ -365,7 +365,11 @@ static bool list_object(walk *w, hid_t group, const char *path, const char *name
     }
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
     if (object < 0) {
-        put_skipped(w, path, "cannot be opened");
+        char reason[96];
+        snprintf(
+            reason, sizeof reason, "cannot be opened by HDF5 %d.%d.%d: damaged, or written by a newer version", H5_VERS_MAJOR,
+            H5_VERS_MINOR, H5_VERS_RELEASE);
+        put_skipped(w, path, reason);
         return true;
     }
     bool goes_on = true;
