@@ -4,6 +4,12 @@ import PackageDescription
 let package = Package(
     name: "zoo",
     platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "ZooCatalog", targets: ["ZooCatalog"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0")
+    ],
     targets: [
         // MARK: C libraries, one shim each
 
@@ -23,6 +29,16 @@ let package = Package(
         .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooKernels"]),
         .target(name: "ZooFormats", dependencies: ["ZooTensor", "CArchive", "CHDF5", "CZlib"]),
 
+        // MARK: Catalog
+
+        .target(
+            name: "ZooCatalog",
+            dependencies: [
+                "ZooBase", "ZooTensor",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
+
         // MARK: Tests
 
         .target(name: "ZooTestSupport", dependencies: ["ZooTensor"], path: "Tests/ZooTestSupport"),
@@ -30,6 +46,7 @@ let package = Package(
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(name: "ZooCatalogTests", dependencies: ["ZooCatalog", "ZooTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
