@@ -5,10 +5,15 @@ let package = Package(
     name: "zoo",
     platforms: [.macOS(.v15)],
     products: [
-        .executable(name: "zoo", targets: ["zoo"])
+        .executable(name: "zoo", targets: ["zoo"]),
+        .library(
+            name: "ZooKit",
+            targets: ["ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -33,13 +38,28 @@ let package = Package(
             name: "ZooFormats",
             dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
 
+        // MARK: Catalog
+
+        .target(
+            name: "ZooCatalog",
+            dependencies: [
+                "ZooFormats",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
+
+        // MARK: Analyses: values in, values out
+
+        .target(name: "ZooMerge", dependencies: ["ZooTensor", "CZooKernels"]),
+
         // MARK: Results and command line
 
         .target(name: "ZooReport", dependencies: ["ZooTensor", "CZlib"]),
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooFormats", "ZooReport",
+                "ZooCatalog", "ZooMerge", "ZooReport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -51,6 +71,8 @@ let package = Package(
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(name: "ZooCatalogTests", dependencies: ["ZooCatalog", "ZooTestSupport"]),
+        .testTarget(name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooTestSupport"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
