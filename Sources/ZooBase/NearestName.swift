@@ -24,6 +24,16 @@ public enum NearestName {
         return candidates.first { normalised($0).starts(with: typed) }
     }
 
+    /// The closest candidates, nearest first; those within a third of the letters, at least two.
+    public static func list(_ name: String, in candidates: some Sequence<String>, count: Int = 3) -> [String] {
+        let typed = Array(normalised(name).prefix(64))
+        let limit = max(2, typed.count / 3)
+        var seen: Set<String> = []
+        return candidates.filter { seen.insert($0).inserted }
+            .map { ($0, distance(typed, Array(normalised($0).prefix(64)))) }
+            .filter { $0.1 <= limit }.sorted { ($0.1, $0.0) < ($1.1, $1.0) }.prefix(count).map(\.0)
+    }
+
     /// The remedy for a name that does not exist: "did you mean 'x'?", else the list of all names.
     ///
     /// - Parameters:

@@ -5,7 +5,15 @@ import ZooBase
 package struct Zoo: ParsableCommand {
     /// A new command is one file in this folder and one line below, in the order in which help lists them.
     package static let commands: [any ZooCommand.Type] = [
-        Doctor.self
+        Index.self,
+        QueryCommand.self,
+        SQL.self,
+        Show.self,
+        Inspect.self,
+        Diff.self,
+        Verify.self,
+        Average.self,
+        Doctor.self,
     ]
 
     /// Name, version and subcommands.

@@ -4,7 +4,7 @@ import ZooTensor
 extension CatalogWriter {
     /// Records a model with its results and checkpoints, wholly or not at all, and returns its id.
     ///
-    /// A model of the same source and path is replaced: it keeps its id, checkpoints of the same member path keep
+    /// A model of the same source, path and name is replaced: it keeps its id, checkpoints of the same member path keep
     /// theirs, and with them their metrics and lineage as long as their content is the same.
     @discardableResult
     public func ingest(_ model: ModelIngest) throws -> Int64 {
@@ -22,10 +22,11 @@ extension CatalogWriter {
     }
 
     private func knownModel(_ model: ModelIngest) throws -> Int64? {
-        let statement = try statements.statement("SELECT id FROM model WHERE source_id = ? AND path = ?")
+        let statement = try statements.statement("SELECT id FROM model WHERE source_id = ? AND path = ? AND name = ?")
         defer { statement.reset() }
         statement.bind(1, model.source)
         statement.bind(2, model.path)
+        statement.bind(3, model.name)
         return try statement.step() ? statement.int(0) : nil
     }
 

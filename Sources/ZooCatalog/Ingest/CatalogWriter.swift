@@ -155,15 +155,18 @@ public final class CatalogWriter {
         return SourceProgress(id: id, isComplete: false, completedModels: [])
     }
 
-    /// The models of a source (by path) recorded since it last changed.
+    /// What identifies a model within its source.
+    public static func key(path: String, name: String) -> String { "\(path)\0\(name)" }
+
+    /// The models of a source (by `key`) recorded since it last changed.
     public func completedModels(of source: Int64) throws -> Set<String> {
         Set(
             try connection.rows(
                 """
-                SELECT m.path FROM model m JOIN source o ON o.id = m.source_id
+                SELECT m.path, m.name FROM model m JOIN source o ON o.id = m.source_id
                     WHERE o.id = ? AND m.generation = o.generation
                 """, [.int(source)]
-            ) { $0.text(0) })
+            ) { Self.key(path: $0.text(0), name: $0.text(1)) })
     }
 
     /// Ends a source: models that it no longer has are removed, with their checkpoints and metrics.

@@ -45,7 +45,7 @@ public struct SourceProgress: Sendable {
     public var id: Int64
     /// True when an earlier run completed it and size, time and digest are what they were.
     public var isComplete: Bool
-    /// The models (by path) that need not be read again.
+    /// The models (by `CatalogWriter.key`) that need not be read again.
     public var completedModels: Set<String>
 }
 
@@ -95,6 +95,9 @@ public struct ModelFlags: OptionSet, Sendable, Hashable {
     public static let noResult = ModelFlags(rawValue: 16)
     /// There are no checkpoints.
     public static let noCheckpoint = ModelFlags(rawValue: 32)
+
+    /// The names of those that are set.
+    public var names: [String] { Self.columns.enumerated().compactMap { rawValue >> $0 & 1 == 1 ? $1 : nil } }
 
     /// The columns of the flags, in the order of the bits.
     static let columns = ["incomplete", "failed", "diverged", "duplicate", "no_result", "no_checkpoint"]
@@ -188,7 +191,7 @@ public struct ModelIngest: Sendable {
     public var source: Int64
     /// A short name, unique within the zoo as far as the source allows.
     public var name: String
-    /// The folder inside the source; empty for the root. Unique in the source.
+    /// The folder inside the source; empty for the root. With the name unique in the source.
     public var path: String
     /// The architecture, where known.
     public var architecture: String?

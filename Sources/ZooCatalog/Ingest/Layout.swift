@@ -49,13 +49,13 @@ public struct Layout: Sendable, Hashable {
             message += Array("\(entry.info.name.utf8.count):\(entry.info.name)|\(entry.info.dtype.rawValue)|".utf8)
             message += Array("\(entry.info.shape)|\(entry.offset.map(String.init) ?? "-");".utf8)
         }
-        return hexadecimal(SHA256.digest(message).prefix(16))
+        return ContentDigest.of(Bytes(message))
     }
 
     /// A digest over the shapes in order, names ignored: equal for networks whose weights can be paired by position.
     public var structure: String {
         let message = entries.map { $0.info.shape.description }.joined(separator: ";")
-        return hexadecimal(SHA256.digest(Array(message.utf8)).prefix(16))
+        return ContentDigest.of(Bytes(Array(message.utf8)))
     }
 
     /// `[64, 3, 3, 3]` read back.

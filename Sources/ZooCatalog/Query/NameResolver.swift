@@ -98,39 +98,11 @@ struct NameResolver {
         ] {
             candidates += (try? connection.rows(sql) { $0.text(0) }) ?? []
         }
-        let nearest = NearestNames.find(name, in: candidates)
+        let nearest = NearestName.list(name, in: candidates)
         return ZooError(
             .usage, "unknown name '\(name)'",
             hint: nearest.isEmpty
                 ? "a text needs quotes: '\(name)'"
                 : "did you mean \(nearest.map { "'\($0)'" }.joined(separator: ", "))? a text needs quotes")
-    }
-}
-
-/// The names most like a mistyped one.
-package enum NearestNames {
-    /// At most three names within a third of the letters (at least two) of `name`, nearest first.
-    package static func find(_ name: String, in candidates: [String]) -> [String] {
-        let wanted = Array(name.lowercased().utf8.prefix(64))
-        let limit = max(2, wanted.count / 3)
-        var seen: Set<String> = []
-        return candidates.filter { seen.insert($0).inserted }
-            .map { ($0, distance(wanted, Array($0.lowercased().utf8.prefix(64)))) }
-            .filter { $0.1 <= limit }.sorted { ($0.1, $0.0) < ($1.1, $1.0) }.prefix(3).map(\.0)
-    }
-
-    /// The least number of insertions, removals and replacements (Levenshtein).
-    private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
-        var row = Array(0...right.count)
-        for (i, a) in left.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for (j, b) in right.enumerated() {
-                let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a == b ? 0 : 1))
-                diagonal = above
-            }
-        }
-        return row[right.count]
     }
 }

@@ -41,11 +41,15 @@ public struct CheckpointRow: Sendable, Hashable {
     public var digest: String?
     /// Whether the numbers are sound; nil: not checked.
     public var health: CheckpointHealth?
+    /// The source's size when it was indexed; nil for a folder.
+    public var sourceByteCount: Int?
+    /// The source's time when it was indexed, nanoseconds since 1970; nil for a folder.
+    public var sourceModified: Int?
 
     static let columns = """
         c.id, c.model_id, m.name, z.name, m.architecture, c.epoch, \(EpochValues.columns.map { "c.\($0)" }
         .joined(separator: ", ")), c.nan_mask, o.id, o.path, o.kind, m.path, c.path, c.offset, c.stored_bytes,
-        c.encoding, c.byte_count, c.format, c.layout_id, c.digest, c.health
+        c.encoding, c.byte_count, c.format, c.layout_id, c.digest, c.health, o.byte_count, o.modified
         """
     static let joins = """
         CROSS JOIN model m ON m.id = c.model_id CROSS JOIN zoo z ON z.id = m.zoo_id
@@ -76,6 +80,8 @@ public struct CheckpointRow: Sendable, Hashable {
         layoutID = row.optionalInt(24).map { Int64($0) }
         digest = row.optionalText(25)
         health = row.optionalText(26).flatMap(CheckpointHealth.init)
+        sourceByteCount = row.optionalInt(27)
+        sourceModified = row.optionalInt(28)
     }
 }
 

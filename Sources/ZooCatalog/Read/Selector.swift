@@ -134,7 +134,7 @@ extension Catalog {
             "SELECT name FROM model WHERE instr(name, ?) > 0 ORDER BY name LIMIT 3", [.text(name)]
         ) { $0.text(0) }
         if similar.isEmpty {
-            similar = NearestNames.find(
+            similar = NearestName.list(
                 name, in: try connection.rows("SELECT name FROM model LIMIT 5000") { $0.text(0) })
         }
         return ZooError(

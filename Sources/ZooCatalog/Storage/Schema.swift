@@ -67,7 +67,7 @@ enum Schema {
             no_checkpoint INTEGER NOT NULL DEFAULT 0,
             config TEXT,                       -- JSON, as the source has it
             bookkeeping TEXT,                  -- JSON: trial id, date, host
-            UNIQUE (source_id, path)
+            UNIQUE (source_id, path, name)
         );
         CREATE TABLE layout (
             id INTEGER PRIMARY KEY,

@@ -86,7 +86,7 @@ public enum ZooLayouts {
         default:
             throw ZooError(
                 .usage, "no layout is called '\(name)'; expected one of \(names.joined(separator: ", "))",
-                hint: NearestName.hint(for: name, among: names))
+                hint: NearestName.hint(name, in: names, kind: "names"))
         }
     }
 }

@@ -77,7 +77,7 @@ extension Manifest {
             guard let column = ResultColumn.allCases.first(where: { $0.name == name }) else {
                 throw key.fault(
                     "'\(name)' is no result column; expected \(names.joined(separator: ", "))",
-                    hint: NearestName.hint(for: name, among: names))
+                    hint: NearestName.hint(name, in: names, kind: "names"))
             }
             options.columns[try key.text()] = column
         }

@@ -35,7 +35,7 @@ public struct ManifestLibrary: Sendable {
             {
                 throw ZooError(
                     .mismatch, "\(name): there is no data set '\(dataset)'",
-                    hint: NearestName.hint(for: dataset, among: datasets.keys.sorted()))
+                    hint: NearestName.hint(dataset, in: datasets.keys.sorted(), kind: "names"))
             }
             zoos[manifest.id] = manifest
         }
@@ -49,7 +49,7 @@ public struct ManifestLibrary: Sendable {
     public func zoo(_ id: String) throws -> Manifest {
         if let manifest = zoos[id] { return manifest }
         throw ZooError(
-            .notFound, "no manifest is called '\(id)'", hint: NearestName.hint(for: id, among: zoos.keys.sorted()))
+            .notFound, "no manifest is called '\(id)'", hint: NearestName.hint(id, in: zoos.keys.sorted(), kind: "names"))
     }
 
     /// Reads one manifest file.

@@ -105,7 +105,7 @@ struct ManifestNode {
         for member in members where !keys.all.contains(member.key) {
             throw member.value.fault(
                 "unknown key; expected \(keys.all.joined(separator: ", "))",
-                hint: NearestName.hint(for: member.key, among: keys.all))
+                hint: NearestName.hint(member.key, in: keys.all, kind: "names"))
         }
         for key in keys.required where !members.contains(where: { $0.key == key }) {
             throw fault("'\(key)' is missing")
@@ -151,7 +151,7 @@ struct ManifestNode {
         guard names.contains(name) else {
             throw fault(
                 "'\(name)' is not known; expected \(names.joined(separator: ", "))",
-                hint: NearestName.hint(for: name, among: names))
+                hint: NearestName.hint(name, in: names, kind: "names"))
         }
         return name
     }

@@ -85,6 +85,15 @@ public struct ShardedCheckpoint: TensorSource {
         return try shards[home].tensor(named: name)
     }
 
+    /// The paths of the shards that an index member names, in order.
+    public static func shardPaths(indexMember path: String, in archive: any Archive) throws -> [String] {
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+        guard let member = archive.members.first(where: { $0.path == path }) else {
+            throw ZooError(.notFound, "\(path): no such member")
+        }
+        return Set(try weightMap(archive.bytes(of: member)).map.values).sorted().map { folder + $0 }
+    }
+
     /// The shard files by tensor.
     static func weightMap(_ index: Bytes) throws -> (map: [String: String], metadata: JSONObject) {
         let json = try JSONParser.parse(index)

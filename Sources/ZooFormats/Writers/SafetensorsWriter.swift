@@ -30,28 +30,30 @@ public enum SafetensorsWriter: CheckpointWriter {
 
     /// Writes one file with exactly this metadata.
     ///
+    /// - Parameters:
+    ///   - jobs: threads that compute and write pieces of tensors; the bytes do not depend on them.
+    ///   - progress: told the bytes of each piece written.
     /// - Throws: `unsupported` for double complex tensors, which the format does not know; `mismatch`, `io`.
     public static func write(
-        _ source: any TensorSource, to path: String, metadata: [String: String], order: Order
+        _ source: any TensorSource, to path: String, metadata: [String: String], order: Order, jobs: Int = 1,
+        progress: (@Sendable (Int) -> Void)? = nil
     ) throws {
         let infos = try source.distinctInfos()
-        let file = try staged(source, infos, to: path, metadata: metadata, order: order)
+        let file = try staged(
+            source, infos, to: path, metadata: metadata, order: order, jobs: jobs, progress: progress)
         try file.commit()
     }
 
     /// A complete file that waits for its `commit()`.
     static func staged(
-        _ source: any TensorSource, _ infos: [TensorInfo], to path: String, metadata: [String: String], order: Order
+        _ source: any TensorSource, _ infos: [TensorInfo], to path: String, metadata: [String: String], order: Order,
+        jobs: Int = 1, progress: (@Sendable (Int) -> Void)? = nil
     ) throws -> AtomicFile {
         let ordered = order == .source ? infos : infos.sorted(by: precedes)
         let file = try AtomicFile(path)
         try file.write(try header(ordered, metadata: metadata))
-        for info in ordered {
-            try Cancellation.check()
-            let tensor = try source.announced(info)
-            try file.write(tensor.bytes)
-            tensor.bytes.releasePages()
-        }
+        let start = try file.reserve(ordered.reduce(0) { $0 + $1.byteCount })
+        try ParallelFill(source, ordered, from: start).run(file.filler, jobs: jobs, progress: progress)
         return file
     }
 

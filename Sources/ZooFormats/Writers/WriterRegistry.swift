@@ -30,9 +30,21 @@ public enum CheckpointWriters {
     }
 
     /// Writes all tensors of a source in the format of the path's ending, atomically.
+    ///
+    /// - Parameters:
+    ///   - jobs: threads, where the format's layout allows several to write (safetensors).
+    ///   - progress: told the bytes written, from any thread.
     public static func write(
-        _ source: any TensorSource, to path: String, format: String? = nil, metadata: [String: String] = [:]
+        _ source: any TensorSource, to path: String, format: String? = nil, metadata: [String: String] = [:],
+        jobs: Int = 1, progress: (@Sendable (Int) -> Void)? = nil
     ) throws {
-        try writer(for: path, format: format).write(source, to: path, metadata: metadata)
+        let writer = try writer(for: path, format: format)
+        guard writer == SafetensorsWriter.self else {
+            try writer.write(source, to: path, metadata: metadata)
+            return
+        }
+        let complete = metadata.merging(SafetensorsWriter.defaultMetadata) { given, _ in given }
+        try SafetensorsWriter.write(
+            source, to: path, metadata: complete, order: .reference, jobs: jobs, progress: progress)
     }
 }

@@ -1,0 +1,150 @@
+import ArgumentParser
+import ZooBase
+import ZooCatalog
+import ZooFormats
+import ZooMerge
+import ZooReport
+import ZooTensor
+
+/// `zoo average`: one checkpoint out of many.
+package struct Average: ZooCommand {
+    package static let configuration = CommandConfiguration(
+        abstract: "Average checkpoints in one streamed pass: uniform, weighted, EMA, LAWA, WiSE-FT.",
+        discussion: """
+            Files larger than memory are fine: inputs are mapped, the output is written piece by piece. Integer \
+            tensors are copied when all inputs agree and come from the first one otherwise. Batch-norm statistics are \
+            averaged as they are; recomputing them needs data.
+
+            Example:
+              zoo average a.safetensors b.safetensors c.safetensors --to mean.safetensors
+              zoo average "where:zoo = 'digits-cnn' and seed = 1 and epoch = last and lr = 0.001 and nlin = 'gelu'" \
+            --to gelu.safetensors
+              zoo average zero-shot.safetensors fine-tuned.safetensors --method wise-ft --alpha 0.4 --to wise.safetensors
+            """)
+
+    @Argument(help: "Checkpoints: files, folders, ARCHIVE!/MEMBER, ids, NAME@EPOCH, 'where:…'; oldest first for ema.")
+    package var selectors: [String]
+
+    @Option(help: ArgumentHelp("The file to write: .safetensors, .pt, .npz, .h5.", valueName: "file"))
+    package var to: String
+
+    @Option(help: "uniform, weighted, swa, lawa, ema, wise-ft.")
+    package var method: Method = .uniform
+
+    @Option(help: ArgumentHelp("Weights for 'weighted', separated by commas.", valueName: "list"))
+    package var weights: String?
+
+    @Option(help: ArgumentHelp("How many of the latest checkpoints 'lawa' takes.", valueName: "number"))
+    package var latest: Int = 5
+
+    @Option(help: ArgumentHelp("Decay of 'ema' per checkpoint.", valueName: "number"))
+    package var decay: Double = 0.9
+
+    @Option(help: ArgumentHelp("Weight of the second checkpoint for 'wise-ft'.", valueName: "number"))
+    package var alpha: Double = 0.5
+
+    @Option(help: ArgumentHelp("Element type of the result: float32, float16, bfloat16, float64.", valueName: "name"))
+    package var dtype: String?
+
+    @Flag(help: "Average each tensor over the inputs that have it.")
+    package var tensorUnion = false
+
+    @Flag(help: "Leave out tensors that some inputs lack.")
+    package var tensorIntersection = false
+
+    @Flag(help: "Refuse integer tensors that differ.")
+    package var strictBuffers = false
+
+    @OptionGroup package var output: OutputOptions
+    @OptionGroup(title: "Common options") package var global: GlobalOptions
+
+    package init() {}
+
+    package var outputPath: String? { output.output }
+
+    /// The ways to choose weights.
+    package enum Method: String, ExpressibleByArgument, CaseIterable {
+        case uniform, weighted, swa, lawa, ema
+        case wiseFT = "wise-ft"
+    }
+
+    package func validate() throws {
+        if tensorUnion, tensorIntersection {
+            throw ValidationError("--tensor-union and --tensor-intersection exclude each other.")
+        }
+        if method == .weighted, weights == nil { throw ValidationError("--method weighted needs --weights.") }
+        if weights != nil, method != .weighted { throw ValidationError("--weights goes with --method weighted.") }
+        if latest < 1 { throw ValidationError("--latest takes a number from 1 on.") }
+    }
+
+    package func run(in session: Session) throws {
+        var selected = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)
+        if method == .lawa { selected = Array(selected.suffix(latest)) }
+        var options = LinearCombination.Options()
+        options.pairing = tensorUnion ? .union : tensorIntersection ? .intersection : .strict
+        options.strictBuffers = strictBuffers
+        options.dtype = try dtype.map(FloatType.named)
+        let sources = try Parallel.map(count: selected.count, jobs: session.jobs) { try selected[$0].open() }
+        let coefficients = try self.coefficients(selected.count)
+        let combination = try LinearCombination(
+            sources, names: selected.map(\.label), weights: coefficients, options: options)
+        for name in try combination.differingBuffers() where !strictBuffers {
+            session.warn("integer tensor '\(name)' differs between the inputs; the first input's is taken")
+        }
+        let bytes = combination.tensorInfos.reduce(0) { $0 + $1.byteCount }
+        let progress = session.progress("average", total: bytes, unit: .bytes)
+        try CheckpointWriters.write(
+            combination, to: to, metadata: ["format": "pt", "zoo_method": "average \(method.rawValue)"], jobs: session.jobs
+        ) { progress.advance(by: $0) }
+        progress.finish()
+        try report(selected, coefficients, combination, session)
+    }
+
+    private func coefficients(_ count: Int) throws -> [Double] {
+        switch method {
+        case .uniform, .swa, .lawa: return AverageWeights.uniform(count: count)
+        case .weighted:
+            let numbers = (weights ?? "").split(separator: ",").map { $0.trimmingPrefix(while: \.isWhitespace) }
+            let parsed = numbers.compactMap { Double(String($0).trimming(while: \.isWhitespace)) }
+            guard parsed.count == numbers.count else {
+                throw ZooError(.usage, "'\(weights ?? "")' is no list of numbers")
+            }
+            return try AverageWeights.weighted(parsed, count: count)
+        case .ema: return try AverageWeights.exponential(count: count, decay: decay)
+        case .wiseFT:
+            guard count == 2 else {
+                throw ZooError(.usage, "wise-ft takes two checkpoints, zero-shot and fine-tuned, not \(count)")
+            }
+            return try AverageWeights.interpolation(alpha: alpha)
+        }
+    }
+
+    private func report(
+        _ selected: [SelectedCheckpoint], _ coefficients: [Double], _ combination: LinearCombination, _ session: Session
+    ) throws {
+        var table = Table([.init("checkpoint", isPath: true), .init("weight", .double)])
+        for (checkpoint, weight) in zip(selected, coefficients) {
+            table.append([.text(checkpoint.label), .double(weight)])
+        }
+        let json: JSONValue = [
+            "method": .string(method.rawValue), "output": .string(to),
+            "tensors": .int(Int64(combination.tensorInfos.count)),
+            "weights": .array(
+                zip(selected, coefficients).map { ["checkpoint": .string($0.label), "weight": .double($1)] }),
+        ]
+        try session.emit(json, as: table)
+        session.note("wrote \(to): \(Quantity.count(combination.tensorInfos.count)) tensors")
+    }
+}
+
+/// Element types that arithmetic results can have.
+enum FloatType {
+    static func named(_ name: String) throws -> DType {
+        let known = DType.allCases.filter(\.isFloatingPoint)
+        let aliases = ["fp32": DType.float32, "fp16": .float16, "bf16": .bfloat16, "fp64": .float64]
+        if let type = aliases[name] ?? known.first(where: { $0.rawValue == name }) { return type }
+        throw ZooError(
+            .usage, "'\(name)' is no floating-point type",
+            hint: NearestName.hint(name, in: known.map(\.rawValue), kind: "types"))
+    }
+}

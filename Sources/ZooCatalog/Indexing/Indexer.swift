@@ -1,0 +1,160 @@
+import Dispatch
+import Synchronization
+import ZooBase
+import ZooFormats
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Reads a source (archive, folder or file) into a catalog.
+///
+/// Models are read in parallel, batch by batch, and recorded in their order while the next batch is being read, so
+/// that a catalog does not depend on the number of threads. Every batch is committed: a run that was killed goes on
+/// where it stopped, and one over an unchanged source reads nothing.
+public struct Indexer {
+    private let options: IndexOptions
+    private let observer: (any IndexObserver)?
+    /// Models read before they are recorded; bounds memory, and the work lost to a kill.
+    private static let batchCount = 64
+
+    /// Creates an indexer.
+    public init(_ options: IndexOptions = IndexOptions(), observer: (any IndexObserver)? = nil) {
+        self.options = options
+        self.observer = observer
+    }
+
+    /// Lists what a source holds without recording or reading checkpoints.
+    public func survey(_ path: String) throws -> IndexReport {
+        let source = try OpenedSource(path, options)
+        var report = IndexReport(source: source.path, zoo: source.zooName)
+        let listing = try source.listing()
+        report.modelCount = listing.models.count
+        report.checkpointCount = listing.weightCount
+        report.skipped = source.archive.skipped + listing.problems
+        report.ignored = listing.ignored
+        return report
+    }
+
+    /// Indexes a source.
+    ///
+    /// - Throws: `notFound`, `corrupt` or `unsupported` when the source cannot be opened, `busy` when another process
+    ///   writes to the catalog, `interrupted`. Members that cannot be read are in the report.
+    public func index(_ path: String, into catalog: Catalog) throws -> IndexReport {
+        let clock = ContinuousClock(), start = clock.now
+        let source = try OpenedSource(path, options)
+        var report = IndexReport(source: source.path, zoo: source.zooName)
+        let writer = try catalog.writer()
+        let progress = try writer.begin(source.record, restart: options.restarts)
+        if progress.isComplete {
+            report.wasComplete = true
+            report.modelCount = progress.completedModels.count
+            report.resumedCount = report.modelCount
+            try writer.close()
+            report.seconds = (clock.now - start).seconds
+            return report
+        }
+        do {
+            try run(source, progress, writer, &report)
+            try writer.finish(progress.id)
+            try writer.close()
+        } catch {
+            // What was recorded stays; the source is still marked as being indexed, so the next run goes on.
+            try? writer.close()
+            throw error
+        }
+        report.seconds = (clock.now - start).seconds
+        return report
+    }
+
+    private func run(
+        _ source: OpenedSource, _ progress: SourceProgress, _ writer: CatalogWriter, _ report: inout IndexReport
+    ) throws {
+        let listing = try source.listing()
+        report.ignored = listing.ignored
+        for problem in source.archive.skipped + listing.problems { try note(problem, progress.id, writer, &report) }
+        let zoo = try writer.upsert(source.zooRecord)
+        let models = listing.models
+        let pending = models.indices.filter {
+            !progress.completedModels.contains(CatalogWriter.key(path: models[$0].path, name: models[$0].name))
+        }
+        report.resumedCount = models.count - pending.count
+        observer?.found(models: pending.count, checkpoints: listing.weightCount)
+        let reader = ModelReader(source: source, sourceID: progress.id, zooID: zoo, options: options)
+        try pipeline(pending.count) { position in
+            try reader.read(models[pending[position]])
+        } consume: { (batch: [ModelReading]) in
+            for reading in batch {
+                try writer.ingest(reading.model)
+                for problem in reading.problems { try note(problem, progress.id, writer, &report) }
+                report.add(reading.model)
+            }
+            observer?.recorded(models: batch.count, checkpoints: batch.reduce(0) { $0 + $1.model.checkpoints.count })
+        }
+        try writer.markDuplicates(of: progress.id)
+        report.modelCount = models.count
+    }
+
+    private func note(
+        _ problem: SkippedMember, _ source: Int64, _ writer: CatalogWriter, _ report: inout IndexReport
+    ) throws {
+        report.skipped.append(problem)
+        try writer.skip(problem.path, reason: problem.reason, in: source)
+    }
+
+    /// Produces batches in parallel and consumes them in order, one batch behind.
+    private func pipeline<T: Sendable>(
+        _ count: Int, produce: @Sendable (Int) throws -> T, consume: ([T]) throws -> Void
+    ) throws {
+        var start = 0
+        var ready: [T] = []
+        while start < count || !ready.isEmpty {
+            let range = start..<min(start + Self.batchCount, count)
+            start = range.upperBound
+            // The caller's thread records the previous batch while the others read the next; without a second thread
+            // the two take turns.
+            let previous = ready
+            ready = try Self.overlapped(
+                { try Parallel.map(count: range.count, jobs: options.jobs) { try produce(range.lowerBound + $0) } },
+                isEmpty: range.isEmpty, meanwhile: { try consume(previous) })
+        }
+    }
+
+    private static func overlapped<T: Sendable>(
+        _ work: @Sendable () throws -> [T], isEmpty: Bool, meanwhile: () throws -> Void
+    ) throws -> [T] {
+        guard !isEmpty else {
+            try meanwhile()
+            return []
+        }
+        return try withoutActuallyEscaping(work) { escaping in
+            let result = Mutex<Result<[T], any Error>?>(nil)
+            let thread = DispatchWorkItem { result.withLock { $0 = Result { try escaping() } } }
+            DispatchQueue.global().async(execute: thread)
+            let consumed = Result { try meanwhile() }
+            thread.wait()
+            try consumed.get()
+            return try result.withLock { try $0?.get() ?? [] }
+        }
+    }
+}
+
+extension IndexReport {
+    /// Counts a model that was recorded.
+    mutating func add(_ model: ModelIngest) {
+        checkpointCount += model.checkpoints.count
+        for checkpoint in model.checkpoints {
+            tensorCount += checkpoint.layout?.entries.count ?? 0
+            parameterCount += checkpoint.layout?.parameterCount ?? 0
+        }
+    }
+}
+
+extension Duration {
+    /// The duration in seconds.
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
