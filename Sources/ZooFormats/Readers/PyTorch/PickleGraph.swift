@@ -4,15 +4,15 @@ import ZooBase
 ///
 /// Built by `PickleMachine`. A node may be reached by many paths and may contain itself; whoever walks the graph keeps
 /// to a depth and a number of steps.
-final class PickleGraph: @unchecked Sendable {
+package final class PickleGraph: @unchecked Sendable {
     // Sendable by rule: only the machine that builds it writes, and it hands the graph out after its last write.
 
     /// The pickle; texts and bytes are slices of it.
     let bytes: Bytes
     /// The value that STOP left.
-    private(set) var root = PickleValue.absent
+    package private(set) var root = PickleValue.absent
     /// How many bytes the pickle takes, its STOP included.
-    private(set) var byteCount = 0
+    package private(set) var byteCount = 0
     /// Every global named, in order.
     private(set) var globals: [PickleGlobal] = []
     private var nodes: PickleArena<PickleNode>
@@ -27,7 +27,7 @@ final class PickleGraph: @unchecked Sendable {
     }
 
     /// How many containers and calls.
-    var nodeCount: Int { nodes.count }
+    package var nodeCount: Int { nodes.count }
 
     /// How many items all of them hold: a measure for the work of walking the graph once.
     var itemCount: Int { items.count }
@@ -209,7 +209,7 @@ final class PickleGraph: @unchecked Sendable {
 }
 
 /// The items of a node, in order.
-struct PickleItems: Sequence, IteratorProtocol {
+package struct PickleItems: Sequence, IteratorProtocol {
     private let graph: PickleGraph
     private var position: Int
     private var end: Int
@@ -222,7 +222,7 @@ struct PickleItems: Sequence, IteratorProtocol {
         following = node.chunk
     }
 
-    mutating func next() -> PickleValue? {
+    package mutating func next() -> PickleValue? {
         while position == end {
             guard following >= 0 else { return nil }
             let chunk = graph.run(following)

@@ -7,7 +7,7 @@ import ZooBase
 /// graph decides which of them mean something, by `PickleGlobalTable`. Everything lies in four arenas of plain values,
 /// so a list that contains itself is just an index, memory is at most some tens of bytes an opcode, and freeing never
 /// recurses. Limits are in `PickleLimits`. Format: Python's `pickletools` module and PEP 3154, PEP 574.
-struct PickleMachine: ~Copyable {
+package struct PickleMachine: ~Copyable {
     private let input: UnsafeRawBufferPointer
     private var position = 0
     private var opcodeOffset = 0
@@ -31,7 +31,7 @@ struct PickleMachine: ~Copyable {
     /// Reads one pickle from the beginning of `bytes`; what follows its STOP is left alone (`graph.byteCount`).
     ///
     /// - Throws: `corrupt`, `unsupported` or `limit`, with the offset of the opcode.
-    static func parse(_ bytes: Bytes) throws -> PickleGraph {
+    package static func parse(_ bytes: Bytes) throws -> PickleGraph {
         let limited = bytes.prefix(PickleLimits.byteCount)
         let graph = PickleGraph(bytes: limited)
         try limited.withUnsafeBytes { buffer in
