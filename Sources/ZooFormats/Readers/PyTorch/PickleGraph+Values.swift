@@ -19,10 +19,10 @@ extension PickleGraph {
     /// The text of a value; nil when it is none or not valid UTF-8. A Python 2 string that is not UTF-8 is Latin-1.
     package func text(_ value: PickleValue) -> String? {
         switch value.kind {
-        case .text: withSlice(value) { String(validating: $0, as: UTF8.self) }
+        case .text: withSlice(value, Self.validated)
         case .legacyString:
             withSlice(value) { slice in
-                String(validating: slice, as: UTF8.self) ?? Self.latin1(slice)
+                Self.validated(slice) ?? Self.latin1(slice)
             }
         case .escapedText: withSlice(value, PickleEscapes.unicode)
         case .escapedString:
@@ -33,6 +33,13 @@ extension PickleGraph {
             }
         default: nil
         }
+    }
+
+    /// UTF-8 as text; the validating initialiser is slow for the short ASCII names that there are thousands of.
+    private static func validated(_ slice: UnsafeRawBufferPointer) -> String? {
+        var union: UInt8 = 0
+        for byte in slice { union |= byte }
+        return union < 0x80 ? String(decoding: slice, as: UTF8.self) : String(validating: slice, as: UTF8.self)
     }
 
     private static func latin1(_ slice: UnsafeRawBufferPointer) -> String {
