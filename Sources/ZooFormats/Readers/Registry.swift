@@ -19,6 +19,9 @@ public enum CheckpointReaders {
     /// The readers in the order in which they are asked: containers by their members first, then magic numbers, then
     /// safetensors, which has none.
     public static let all: [Registration] = [
+        Registration(PyTorchZipReader.self, "pt", "pth", "bin", "ckpt"),
+        Registration(TorchScriptReader.self),
+        Registration(PyTorchLegacyReader.self),
         Registration(KerasReader.self, "keras"),
         Registration(NpzReader.self, "npz"),
         Registration(GGUFReader.self, "gguf"),

@@ -6,6 +6,7 @@ public enum CheckpointWriters {
     /// The writers.
     public static let all: [any CheckpointWriter.Type] = [
         SafetensorsWriter.self,
+        PyTorchWriter.self,
         NpzWriter.self,
         NpyWriter.self,
         HDF5Writer.self,

@@ -12,6 +12,13 @@ struct PickleArena<Element: BitwiseCopyable>: ~Copyable {
 
     deinit { base.deallocate() }
 
+    /// Hands the memory over; whoever takes it frees it.
+    consuming func take() -> UnsafeMutablePointer<Element> {
+        let taken = base
+        discard self
+        return taken
+    }
+
     /// An element. Precondition: `0 <= index < count`.
     subscript(index: Int) -> Element {
         @inline(__always) get {

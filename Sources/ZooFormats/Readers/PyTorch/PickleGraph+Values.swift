@@ -17,12 +17,12 @@ extension PickleGraph {
     }
 
     /// The text of a value; nil when it is none or not valid UTF-8. A Python 2 string that is not UTF-8 is Latin-1.
-    func text(_ value: PickleValue) -> String? {
+    package func text(_ value: PickleValue) -> String? {
         switch value.kind {
-        case .text: withSlice(value) { String(validating: $0, as: UTF8.self) }
+        case .text: withSlice(value, Self.validated)
         case .legacyString:
             withSlice(value) { slice in
-                String(validating: slice, as: UTF8.self) ?? Self.latin1(slice)
+                Self.validated(slice) ?? Self.latin1(slice)
             }
         case .escapedText: withSlice(value, PickleEscapes.unicode)
         case .escapedString:
@@ -33,6 +33,13 @@ extension PickleGraph {
             }
         default: nil
         }
+    }
+
+    /// UTF-8 as text; the validating initialiser is slow for the short ASCII names that there are thousands of.
+    private static func validated(_ slice: UnsafeRawBufferPointer) -> String? {
+        var union: UInt8 = 0
+        for byte in slice { union |= byte }
+        return union < 0x80 ? String(decoding: slice, as: UTF8.self) : String(validating: slice, as: UTF8.self)
     }
 
     private static func latin1(_ slice: UnsafeRawBufferPointer) -> String {
@@ -139,7 +146,7 @@ extension PickleGraph {
     }
 
     /// Globals outside the allow-list, each once, in order: named by the file, never executed.
-    var unknownGlobals: [String] {
+    package var unknownGlobals: [String] {
         var names: [String] = []
         var seen: Set<String> = []
         for index in globals.indices where globals[index].known == nil {
@@ -167,7 +174,7 @@ extension PickleGraph {
     }
 
     /// The elements of a tuple, list or set, of wrappers around them, and of objects that are lists; nil for others.
-    func elements(_ value: PickleValue) -> PickleItems? {
+    package func elements(_ value: PickleValue) -> PickleItems? {
         guard let node = node(unwrapped(value)) else { return nil }
         switch node.kind {
         case .tuple, .list, .set: return items(of: node)
@@ -177,7 +184,7 @@ extension PickleGraph {
     }
 
     /// Keys and values of a dictionary, ordered or default dictionary, or an object that is one; nil for others.
-    func pairs(_ value: PickleValue) -> PicklePairs? {
+    package func pairs(_ value: PickleValue) -> PicklePairs? {
         guard let node = node(value) else { return nil }
         switch node.kind {
         case .dict: return PicklePairs(graph: self, items: items(of: node), isList: false)
@@ -222,7 +229,7 @@ extension PickleGraph {
 }
 
 /// Keys and values of a mapping, in order, repeated keys included.
-struct PicklePairs: Sequence, IteratorProtocol {
+package struct PicklePairs: Sequence, IteratorProtocol {
     private let graph: PickleGraph
     private var items: PickleItems
     /// Whether items are themselves pairs.
@@ -234,7 +241,7 @@ struct PicklePairs: Sequence, IteratorProtocol {
         self.isList = isList
     }
 
-    mutating func next() -> (key: PickleValue, value: PickleValue)? {
+    package mutating func next() -> (key: PickleValue, value: PickleValue)? {
         guard let first = items.next() else { return nil }
         guard isList else { return items.next().map { (first, $0) } }
         guard let pair = graph.node(first), pair.kind == .tuple || pair.kind == .list else { return (.none, .none) }

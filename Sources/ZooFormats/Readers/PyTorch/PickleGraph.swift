@@ -2,154 +2,55 @@ import ZooBase
 
 /// What a pickle describes: nodes, items and names, addressed by index, over the pickle's own bytes.
 ///
-/// Built by `PickleMachine`. A node may be reached by many paths and may contain itself; whoever walks the graph keeps
+/// Made by `PickleMachine`. A node may be reached by many paths and may contain itself; whoever walks the graph keeps
 /// to a depth and a number of steps.
-final class PickleGraph: @unchecked Sendable {
-    // Sendable by rule: only the machine that builds it writes, and it hands the graph out after its last write.
+package final class PickleGraph: @unchecked Sendable {
+    // Sendable by rule: nothing behind the pointers is written after construction; they are freed with the graph.
 
     /// The pickle; texts and bytes are slices of it.
     let bytes: Bytes
     /// The value that STOP left.
-    private(set) var root = PickleValue.absent
+    package let root: PickleValue
     /// How many bytes the pickle takes, its STOP included.
-    private(set) var byteCount = 0
+    package let byteCount: Int
     /// Every global named, in order.
-    private(set) var globals: [PickleGlobal] = []
-    private var nodes: PickleArena<PickleNode>
-    private var items: PickleArena<PickleValue>
-    private var chunks: PickleArena<PickleChunk>
+    let globals: [PickleGlobal]
+    private let nodes: UnsafeBufferPointer<PickleNode>
+    private let items: UnsafeBufferPointer<PickleValue>
+    private let chunks: UnsafeBufferPointer<PickleChunk>
 
-    init(bytes: Bytes) {
+    /// Takes over what a builder gathered.
+    init(bytes: Bytes, root: PickleValue, byteCount: Int, _ builder: consuming PickleBuilder) {
         self.bytes = bytes
-        nodes = PickleArena(capacity: min(bytes.count / 12, 4096))
-        items = PickleArena(capacity: min(bytes.count / 5, 8192))
-        chunks = PickleArena(capacity: 8)
+        self.root = root
+        self.byteCount = byteCount
+        globals = builder.globals
+        let counts = (builder.nodes.count, builder.items.count, builder.chunks.count)
+        let blocks = builder.take()
+        nodes = UnsafeBufferPointer(start: blocks.nodes, count: counts.0)
+        items = UnsafeBufferPointer(start: blocks.items, count: counts.1)
+        chunks = UnsafeBufferPointer(start: blocks.chunks, count: counts.2)
+    }
+
+    deinit {
+        nodes.deallocate()
+        items.deallocate()
+        chunks.deallocate()
     }
 
     /// How many containers and calls.
-    var nodeCount: Int { nodes.count }
+    package var nodeCount: Int { nodes.count }
 
     /// How many items all of them hold: a measure for the work of walking the graph once.
     var itemCount: Int { items.count }
-
-    // MARK: Building, for the machine only
-
-    func finish(root: PickleValue, byteCount: Int) {
-        self.root = root
-        self.byteCount = byteCount
-    }
-
-    @inline(__always) func addNode(_ kind: PickleNode.Kind, _ content: PickleNode.Content) -> PickleValue {
-        nodes.append(PickleNode(kind: kind, content: content, first: Int32(items.count), count: 0))
-        return .node(nodes.count - 1)
-    }
-
-    @inline(__always) func addNode(
-        _ kind: PickleNode.Kind, _ content: PickleNode.Content, from source: UnsafePointer<PickleValue>, count: Int
-    ) -> PickleValue {
-        nodes.append(PickleNode(kind: kind, content: content, first: Int32(items.count), count: Int32(count)))
-        items.append(from: source, count: count)
-        return .node(nodes.count - 1)
-    }
-
-    func addPair(_ first: PickleValue, _ second: PickleValue) -> PickleValue {
-        nodes.append(PickleNode(kind: .tuple, content: .elements, first: Int32(items.count), count: 2))
-        items.append(first)
-        items.append(second)
-        return .node(nodes.count - 1)
-    }
-
-    @inline(__always) func addCall(
-        _ kind: PickleNode.Kind, _ callable: PickleValue, _ arguments: PickleValue
-    ) -> PickleValue {
-        let header = items.count
-        items.append(callable)
-        items.append(arguments)
-        items.append(.absent)
-        nodes.append(
-            PickleNode(kind: kind, content: .nothing, first: Int32(items.count), count: 0, header: Int32(header)))
-        return .node(nodes.count - 1)
-    }
-
-    @inline(__always) func addPersistent(_ identifier: PickleValue) -> PickleValue {
-        nodes.append(
-            PickleNode(
-                kind: .persistent, content: .nothing, first: Int32(items.count), count: 0, header: Int32(items.count)))
-        items.append(identifier)
-        return .node(nodes.count - 1)
-    }
-
-    func addGlobal(_ global: PickleGlobal) -> PickleValue {
-        globals.append(global)
-        return PickleValue(kind: .global, payload: Int64(globals.count - 1))
-    }
-
-    /// Adds items to a container; false when it cannot hold such.
-    func append(
-        _ content: PickleNode.Content, to index: Int, _ source: UnsafePointer<PickleValue>, _ count: Int
-    ) -> Bool {
-        var node = nodes[index]
-        switch node.kind {
-        case .tuple, .persistent: return false
-        case .list, .set, .dict: guard node.content == content else { return false }
-        case .reduce, .object: guard node.content == .nothing || node.content == content else { return false }
-        }
-        guard count > 0 else { return true }
-        node.content = content
-        let start = Int32(items.count)
-        items.append(from: source, count: count)
-        if node.lastChunk >= 0 {
-            var last = chunks[Int(node.lastChunk)]
-            if last.first + last.count == start {
-                last.count += Int32(count)
-                chunks[Int(node.lastChunk)] = last
-            } else {
-                last.next = addChunk(start, count)
-                chunks[Int(node.lastChunk)] = last
-                node.lastChunk = last.next
-            }
-        } else if node.count == 0 {
-            node.first = start
-            node.count = Int32(count)
-        } else if node.first + node.count == start {
-            node.count += Int32(count)
-        } else {
-            node.chunk = addChunk(start, count)
-            node.lastChunk = node.chunk
-        }
-        nodes[index] = node
-        return true
-    }
-
-    private func addChunk(_ first: Int32, _ count: Int) -> Int32 {
-        chunks.append(PickleChunk(first: first, count: Int32(count), next: -1))
-        return Int32(chunks.count - 1)
-    }
-
-    /// Records the state of a BUILD; the last one counts. False when the node takes none.
-    func setState(_ state: PickleValue, of index: Int) -> Bool {
-        var node = nodes[index]
-        switch node.kind {
-        case .tuple, .list, .set, .persistent: return false
-        case .dict, .reduce, .object: break
-        }
-        if node.header < 0 {
-            node.header = Int32(items.count)
-            items.append(.absent)
-            items.append(.absent)
-            items.append(state)
-            nodes[index] = node
-        } else {
-            items[Int(node.header) + 2] = state
-        }
-        return true
-    }
 
     // MARK: Reading
 
     /// The node of a value; nil for plain values.
     @inline(__always) func node(_ value: PickleValue) -> PickleNode? {
-        value.kind == .node ? nodes[Int(value.payload)] : nil
+        guard value.kind == .node else { return nil }
+        precondition(nodes.indices.contains(Int(value.payload)))
+        return nodes[Int(value.payload)]
     }
 
     /// The callable of a reduce or the class of an object; absent for others.
@@ -204,12 +105,12 @@ final class PickleGraph: @unchecked Sendable {
     /// The items in order.
     func items(of node: PickleNode) -> PickleItems { PickleItems(graph: self, node: node) }
 
-    fileprivate func run(_ chunk: Int32) -> PickleChunk { chunks[Int(chunk)] }
-    fileprivate func rawItem(_ index: Int) -> PickleValue { items[index] }
+    @inline(__always) fileprivate func run(_ chunk: Int32) -> PickleChunk { chunks[Int(chunk)] }
+    @inline(__always) fileprivate func rawItem(_ index: Int) -> PickleValue { items[index] }
 }
 
 /// The items of a node, in order.
-struct PickleItems: Sequence, IteratorProtocol {
+package struct PickleItems: Sequence, IteratorProtocol {
     private let graph: PickleGraph
     private var position: Int
     private var end: Int
@@ -222,7 +123,7 @@ struct PickleItems: Sequence, IteratorProtocol {
         following = node.chunk
     }
 
-    mutating func next() -> PickleValue? {
+    package mutating func next() -> PickleValue? {
         while position == end {
             guard following >= 0 else { return nil }
             let chunk = graph.run(following)

@@ -7,7 +7,7 @@ import ZooBase
 /// graph decides which of them mean something, by `PickleGlobalTable`. Everything lies in four arenas of plain values,
 /// so a list that contains itself is just an index, memory is at most some tens of bytes an opcode, and freeing never
 /// recurses. Limits are in `PickleLimits`. Format: Python's `pickletools` module and PEP 3154, PEP 574.
-struct PickleMachine: ~Copyable {
+package struct PickleMachine: ~Copyable {
     private let input: UnsafeRawBufferPointer
     private var position = 0
     private var opcodeOffset = 0
@@ -17,12 +17,12 @@ struct PickleMachine: ~Copyable {
     private var memo: PickleArena<PickleValue>
     /// Memo keys far past the dense ones, which no pickler writes.
     private var sparseMemo: [UInt32: PickleValue] = [:]
-    private let graph: PickleGraph
+    private var graph: PickleBuilder
     private var emptyTuple = PickleValue.absent
 
-    private init(_ input: UnsafeRawBufferPointer, graph: PickleGraph) {
+    private init(_ input: UnsafeRawBufferPointer) {
         self.input = input
-        self.graph = graph
+        graph = PickleBuilder(byteCount: input.count)
         stack = PickleArena(capacity: 64)
         marks = PickleArena(capacity: 16)
         memo = PickleArena(capacity: min(input.count / 10, 4096))
@@ -31,17 +31,21 @@ struct PickleMachine: ~Copyable {
     /// Reads one pickle from the beginning of `bytes`; what follows its STOP is left alone (`graph.byteCount`).
     ///
     /// - Throws: `corrupt`, `unsupported` or `limit`, with the offset of the opcode.
-    static func parse(_ bytes: Bytes) throws -> PickleGraph {
+    package static func parse(_ bytes: Bytes) throws -> PickleGraph {
         let limited = bytes.prefix(PickleLimits.byteCount)
-        let graph = PickleGraph(bytes: limited)
-        try limited.withUnsafeBytes { buffer in
-            var machine = PickleMachine(buffer, graph: graph)
-            try machine.run(isCut: bytes.count > limited.count)
+        return try limited.withUnsafeBytes { buffer in
+            var machine = PickleMachine(buffer)
+            let root = try machine.run(isCut: bytes.count > limited.count)
+            return machine.graph(of: limited, root: root)
         }
-        return graph
     }
 
-    private mutating func run(isCut: Bool) throws {
+    private consuming func graph(of bytes: Bytes, root: PickleValue) -> PickleGraph {
+        PickleGraph(bytes: bytes, root: root, byteCount: position, graph)
+    }
+
+    /// Runs to STOP and gives the value it left.
+    private mutating func run(isCut: Bool) throws -> PickleValue {
         var budget = PickleLimits.opcodeCount
         while true {
             opcodeOffset = position
@@ -58,8 +62,7 @@ struct PickleMachine: ~Copyable {
             if opcode == .stop { break }
             try execute(opcode)
         }
-        let root = try pop()
-        graph.finish(root: root, byteCount: position)
+        return try pop()
     }
 
     // MARK: Dispatch
@@ -255,7 +258,7 @@ struct PickleMachine: ~Copyable {
     @inline(__always) private mutating func reduce() throws {
         let arguments = try pop()
         let callable = try pop()
-        guard graph.node(arguments)?.kind == .tuple else { throw corrupt("REDUCE without a tuple of arguments") }
+        guard graph.isTuple(arguments) else { throw corrupt("REDUCE without a tuple of arguments") }
         try push(graph.addCall(.reduce, callable, arguments))
     }
 
@@ -263,7 +266,7 @@ struct PickleMachine: ~Copyable {
         let keywords = hasKeywords ? try pop() : PickleValue.absent
         var arguments = try pop()
         let type = try pop()
-        if let node = graph.node(keywords), node.count > 0 {
+        if hasKeywords, !graph.isEmpty(keywords) {
             arguments = graph.addPair(arguments, keywords)
         }
         try push(graph.addCall(.object, type, arguments))

@@ -1,6 +1,6 @@
 /// One value of a pickle: sixteen plain bytes that point into the pickle's text, a node or a global.
-struct PickleValue: BitwiseCopyable {
-    enum Kind: UInt8 {
+package struct PickleValue: BitwiseCopyable {
+    package enum Kind: UInt8, BitwiseCopyable {
         /// No value: a reduced object that was never given a state.
         case absent
         case none
@@ -28,7 +28,7 @@ struct PickleValue: BitwiseCopyable {
         case node
     }
 
-    var kind: Kind
+    package var kind: Kind
     var length: UInt32 = 0
     var payload: Int64 = 0
 
@@ -55,7 +55,7 @@ struct PickleValue: BitwiseCopyable {
     var isNone: Bool { kind == .none }
 
     /// The integer of an int, and 0 or 1 of a truth value, as Python has it.
-    var int: Int? {
+    package var int: Int? {
         switch kind {
         case .int: Int(payload)
         case .true: 1
@@ -64,7 +64,7 @@ struct PickleValue: BitwiseCopyable {
         }
     }
 
-    var double: Double? {
+    package var double: Double? {
         switch kind {
         case .double: Double(bitPattern: UInt64(bitPattern: payload))
         case .int: Double(payload)
@@ -72,7 +72,7 @@ struct PickleValue: BitwiseCopyable {
         }
     }
 
-    var bool: Bool? {
+    package var bool: Bool? {
         switch kind {
         case .true: true
         case .false: false

@@ -140,6 +140,7 @@ struct TorchResolver {
     private func integers(_ value: PickleValue, _ what: String) throws -> [Int] {
         guard let items = graph.elements(value) else { throw ZooError(.corrupt, "a tensor without a \(what)") }
         var numbers: [Int] = []
+        numbers.reserveCapacity(4)
         for item in items {
             guard let number = item.int, numbers.count < 64 else {
                 throw ZooError(.corrupt, "a \(what) that is not a short list of integers")

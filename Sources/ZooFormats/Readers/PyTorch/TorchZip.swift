@@ -22,21 +22,29 @@ struct TorchZip: Sendable {
 
     init(_ bytes: Bytes, name: String) throws {
         directory = try ZipDirectory(bytes, name: name)
-        let found = directory.entries.filter { $0.name == "data.pkl" || $0.name.hasSuffix("/data.pkl") }
-        guard let entry = found.first else {
+        let found = directory.entries.indices.filter { [entries = directory.entries] index in
+            entries[index].name.hasSuffix("data.pkl")
+                && (entries[index].name.utf8.count == 8 || entries[index].name.hasSuffix("/data.pkl"))
+        }
+        guard let position = found.first else {
             throw ZooError(.corrupt, "\(name): expected an entry 'data.pkl', found none")
         }
         guard found.count == 1 else {
             throw ZooError(.corrupt, "\(name): expected one entry 'data.pkl', found \(found.count)")
         }
-        pickleEntry = entry
-        folder = String(entry.name.dropLast("data.pkl".utf8.count))
-        isScript = directory.entries.contains { [folder] in $0.name == folder + "constants.pkl" }
+        pickleEntry = directory.entries[position]
+        folder = String(pickleEntry.name.dropLast("data.pkl".utf8.count))
+        isScript = Self.position(of: folder + "constants.pkl", in: directory) != nil
         isBigEndian = try Self.byteOrder(directory, folder + "byteorder") == "big"
     }
 
+    private static func position(of name: String, in directory: ZipDirectory) -> Int? {
+        directory.entries.indices.first { directory.entries[$0].name == name }
+    }
+
     private static func byteOrder(_ directory: ZipDirectory, _ name: String) throws -> String {
-        guard let entry = directory.entries.first(where: { $0.name == name }) else { return "little" }
+        guard let position = position(of: name, in: directory) else { return "little" }
+        let entry = directory.entries[position]
         guard entry.byteCount <= 16 else { return "little" }
         let order = try directory.bytes(of: entry).withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
         guard order == "little" || order == "big" else {
@@ -50,7 +58,7 @@ struct TorchZip: Sendable {
 
     /// The graph of another pickle in the folder; nil when it is not there.
     func graph(named name: String) throws -> PickleGraph? {
-        try directory.entries.first { [folder] in $0.name == folder + name }.map { try graph(of: $0) }
+        try Self.position(of: folder + name, in: directory).map { try graph(of: directory.entries[$0]) }
     }
 
     private func graph(of entry: ZipEntry) throws -> PickleGraph {
@@ -72,10 +80,11 @@ struct TorchZip: Sendable {
         let prefixLength = prefix.utf8.count
         var index: [String: Int] = [:]
         index.reserveCapacity(directory.entries.count)
-        for (position, entry) in directory.entries.enumerated() where entry.name.hasPrefix(prefix) {
-            let key = String(entry.name.utf8.dropFirst(prefixLength)) ?? ""
+        for position in directory.entries.indices where directory.entries[position].name.hasPrefix(prefix) {
+            let name = directory.entries[position].name
+            let key = String(name.utf8.dropFirst(prefixLength)) ?? ""
             guard index.updateValue(position, forKey: key) == nil else {
-                throw ZooError(.corrupt, "\(directory.name): two entries are named '\(entry.name)'")
+                throw ZooError(.corrupt, "\(directory.name): two entries are named '\(name)'")
             }
         }
         return TorchZipStorages(directory: directory, index: index, isBigEndian: isBigEndian)
