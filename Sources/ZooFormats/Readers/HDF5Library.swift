@@ -16,9 +16,9 @@ enum HDF5Library {
     /// Groups inside groups at most.
     static let maximumDepth = 64
     /// The longest listing.
-    static let maximumListingBytes = 256 << 20
+    static let maximumListingBytes = 64 << 20
     /// The longest attribute: a model description may take megabytes.
-    static let maximumAttributeBytes = 64 << 20
+    static let maximumAttributeBytes = 32 << 20
     /// Memory of a child beyond what it inherits and what it hands over.
     static let memoryBytes = 512 << 20
 
