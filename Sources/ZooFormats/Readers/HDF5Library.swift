@@ -73,7 +73,7 @@ enum HDF5Library {
             return ZooError.system("start the process that reads HDF5", errno: outcome.system_error)
         }
         if outcome.timed_out || outcome.signal == SIGXCPU || outcome.signal == SIGKILL && !outcome.overflowed {
-            return ZooError(.limit, "the HDF5 library took too long \(what) this file")
+            return ZooError(.limit, "the HDF5 library took too long \(what) this file, or the system ended it")
         }
         if outcome.overflowed {
             return ZooError(.limit, "the HDF5 library found more in this file than is read")
