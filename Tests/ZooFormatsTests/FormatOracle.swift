@@ -99,13 +99,16 @@ enum Damage {
         }
     }
 
-    /// Seeded damage of several files.
+    /// Seeded damage of several files; `ZOO_FUZZ_FACTOR` in the environment makes it last longer and print figures.
     static func fuzz(_ reader: any CheckpointReader.Type, _ files: [String], iterations: Int) throws {
         let corpus = try files.map { try FormatOracle.bytes($0).array }
         let factor = Int(ProcessInfo.processInfo.environment["ZOO_FUZZ_FACTOR"] ?? "1") ?? 1
+        var crashes = 0
         let summary = try MutationFuzzer(seed: 7, corpus: corpus).run(iterations: iterations * factor) { bytes in
-            if let error = try attempt(reader, bytes) { throw error }
+            guard let error = try attempt(reader, bytes) else { return }
+            if error.message.contains("failed on this file (signal") { crashes += 1 }
+            throw error
         }
-        if factor > 1 { print(reader.format, summary) }
+        if factor > 1 { print(reader.format, summary, "crashes contained:", crashes) }
     }
 }

@@ -129,6 +129,52 @@ import ZooTestSupport
 
     // MARK: Damage
 
+    private func hostile(_ file: String) throws -> HDF5Reader {
+        try HDF5Reader(FormatOracle.bytes("hdf5/hostile/\(file)"), name: file)
+    }
+
+    @Test func otherFilesAreNotReached() throws {
+        for (file, word) in [("external.h5", "another file"), ("virtual.h5", "other files")] {
+            let reader = try hostile(file)
+            #expect(reader.entries.isEmpty)
+            #expect(reader.skipped.map(\.name) == ["w"] && reader.skipped[0].reason.contains(word))
+        }
+    }
+
+    @Test func claimsAreBounded() throws {
+        let error = #expect(throws: ZooError.self) { try hostile("claims.h5") }
+        #expect(error?.message.contains("more elements than any file can hold") == true)
+        let deep = try hostile("deep.h5")
+        #expect(deep.entries.isEmpty && deep.skipped[0].reason.contains("nested too deeply"))
+        let folder = try TemporaryFolder()
+        let file = try HDF5Writer(folder.file("x.h5"))
+        _ = try file.addDataset("w", dtype: .float32, shape: [1000, 1000])
+        try file.commit()
+        let whole = try Bytes(mapping: folder.file("x.h5"))
+        #expect(try Damage.attempt(HDF5Reader.self, whole.prefix(whole.count / 2)) != nil)
+    }
+
+    @Test func unwrittenDataAreBounded() throws {
+        let reader = try hostile("unwritten.h5")
+        for name in ["chunked", "contiguous"] {
+            let error = #expect(throws: ZooError.self) { try reader.tensor(named: name) }
+            #expect(error?.code == .limit && error?.message.contains("only 0 are stored") == true)
+        }
+    }
+
+    @Test func crashOfTheLibraryIsReported() throws {
+        // A file that shrinks after it was mapped: the first page stays, touching others is a bus error in whoever
+        // does it, which is the child.
+        let folder = try TemporaryFolder()
+        let path = folder.file("shrunk.h5")
+        try AtomicFile.write(path, FormatOracle.bytes("hdf5/types.h5").array)
+        let bytes = try Bytes(mapping: path)
+        try #require(truncate(path, 4096) == 0)
+        let error = #expect(throws: ZooError.self) { try HDF5Reader(bytes, name: "shrunk.h5") }
+        #expect(error?.code == .corrupt)
+        #expect(error?.message == "shrunk.h5: the HDF5 library failed on this file (signal \(SIGBUS))")
+    }
+
     @Test func prefixesAreRefused() throws {
         try Damage.prefixes(HDF5Reader.self, "hdf5/small.h5", stride: 61)
         try Damage.prefixes(KerasReader.self, "hdf5/deflated.keras", stride: 97)
@@ -136,7 +182,10 @@ import ZooTestSupport
 
     @Test func damagedBytesDoNoHarm() throws {
         try Damage.singleBytes(HDF5Reader.self, "hdf5/small.h5", stride: 37)
-        try Damage.fuzz(HDF5Reader.self, ["hdf5/small.h5", "hdf5/userblock.h5"], iterations: 60)
+        try Damage.fuzz(
+            HDF5Reader.self,
+            ["small.h5", "userblock.h5", "keras2_shared.h5", "ordered.h5", "types.h5"].map { "hdf5/" + $0 },
+            iterations: 60)
         try Damage.fuzz(KerasReader.self, ["hdf5/deflated.keras"], iterations: 60)
     }
 }

@@ -5,6 +5,7 @@ Keras files have the groups, attributes and names that Keras 2 and 3 give them.
 
 import io
 import json
+import pathlib
 import sys
 import zipfile
 
@@ -151,4 +152,24 @@ for name, method in [("stored.keras", zipfile.ZIP_STORED), ("deflated.keras", zi
 with h5py.File("small.h5", "w") as file:
     file["w"] = np.arange(6, dtype="f4").reshape(2, 3)
     file.create_dataset("z", data=np.arange(8, dtype="f4"), compression="gzip")
+
+# Files that attack a reader. None is read beyond its listing.
+hostile = pathlib.Path("hostile")
+hostile.mkdir(exist_ok=True)
+with h5py.File(hostile / "external.h5", "w") as file:
+    file.create_dataset("w", shape=(64,), dtype="u1", external=[("/etc/passwd", 0, 64)])
+with h5py.File(hostile / "virtual.h5", "w") as file:
+    layout = h5py.VirtualLayout(shape=(4,), dtype="f4")
+    layout[:] = h5py.VirtualSource("/tmp/other.h5", "w", shape=(4,))
+    file.create_virtual_dataset("w", layout)
+with h5py.File(hostile / "unwritten.h5", "w") as file:
+    file.create_dataset("chunked", shape=(10**6, 10**5), dtype="f4", chunks=(100, 100), compression="gzip")
+    file.create_dataset("contiguous", shape=(10**6, 10**5), dtype="f4")
+with h5py.File(hostile / "claims.h5", "w") as file:
+    file.create_dataset("overflow", shape=(2**31, 2**31), maxshape=(None, None), dtype="f4", chunks=(1, 1))
+with h5py.File(hostile / "deep.h5", "w", libver=("v110", "v110")) as file:
+    group = file
+    for _ in range(100):
+        group = group.create_group("g")
+    group["w"] = np.float32(1)
 oracle.save(".", files)
