@@ -5,18 +5,18 @@
 /// any case) at the beginning of the name or after something that is no letter; then at most one of `_ - = .` or a
 /// blank; then digits, and after them the end or neither letter nor digit. A number without such a word (`variant_07`,
 /// `resnet18`) is never an epoch: it may be a seed, a width, a place in a list.
-struct EpochMarker: Equatable {
+package struct EpochMarker: Equatable {
     /// What the word counts, in order of preference.
-    enum Unit: Int, CaseIterable {
+    package enum Unit: Int, CaseIterable {
         case epoch
         case step
         case checkpoint
     }
 
-    var unit: Unit
-    var number: Int32
+    package var unit: Unit
+    package var number: Int32
     /// The bytes of the name that the marker takes, with the separator before it.
-    var range: Range<Int>
+    package var range: Range<Int>
 
     private static let words: [(text: String, unit: Unit)] = [
         ("epochs", .epoch), ("epoch", .epoch), ("ep", .epoch), ("steps", .step), ("step", .step),
@@ -24,7 +24,7 @@ struct EpochMarker: Equatable {
     ]
 
     /// All markers of a file name without its extension.
-    static func all(in stem: String) -> [EpochMarker] {
+    package static func all(in stem: String) -> [EpochMarker] {
         let bytes = Array(stem.utf8)
         var markers: [EpochMarker] = []
         var position = 0

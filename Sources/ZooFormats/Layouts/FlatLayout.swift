@@ -8,11 +8,13 @@ import ZooBase
 ///
 /// Settings come from `NAME.json` beside `NAME.ext`, else from the folder's `config.json`.
 public struct FlatLayout: FolderLayout {
+    /// The name in manifests.
     public let name = "flat"
 
     /// Creates the layout.
     public init() {}
 
+    /// Finds the models; see `ZooLayout`.
     public func listing(of archive: any Archive, rootName: String = "model") throws -> ZooListing {
         try AutomaticLayout(name: name, layouts: [self]).listing(of: archive, rootName: rootName)
     }
@@ -91,10 +93,15 @@ private struct FlatFolder {
         for (name, checkpoint) in singles { models.append((FileName.stem(name), name, [checkpoint])) }
         for (key, files) in marked { models += Self.models(key, files, in: index) }
         models.sort { ($0.file, $0.name) < ($1.file, $1.name) }
-        var uses: [String: Int] = [:]
-        for model in models { uses[model.name, default: 0] += 1 }
+        // Models of one name: the one with several epochs keeps it, files take their whole name.
+        var uses: [String: (all: Int, series: Int)] = [:]
         for model in models {
-            let isUnique = uses[model.name] == 1
+            uses[model.name, default: (0, 0)].all += 1
+            if model.checkpoints.count > 1 { uses[model.name]?.series += 1 }
+        }
+        for model in models {
+            let use = uses[model.name] ?? (1, 1)
+            let isUnique = use.all == 1 || model.checkpoints.count > 1 && use.series == 1
             var entry = ModelEntry(
                 folder: folder.path, naming: .text(isUnique ? model.name : model.file), layout: "flat")
             entry.config = sidecars[model.name] ?? sidecars[FileName.stem(model.file)] ?? folder.config

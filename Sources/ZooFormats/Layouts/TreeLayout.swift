@@ -57,6 +57,7 @@ public struct TreeGroup: Sendable, Hashable {
 /// optimisers, config, results, progress. A model is called after its `{model}`; other placeholders that lie in the
 /// file name are added as `,name=value`. All placeholders' values are the model's bindings.
 public struct TreeLayout: ZooLayout {
+    /// The name in manifests.
     public let name = "tree"
     /// The families of models.
     public var groups: [TreeGroup]
@@ -69,6 +70,7 @@ public struct TreeLayout: ZooLayout {
         self.ignored = ignored
     }
 
+    /// Finds the models; see `ZooLayout`.
     public func listing(of archive: any Archive, rootName: String = "model") throws -> ZooListing {
         let members = archive.members
         guard members.count < Int(Int32.max) else {
