@@ -4,14 +4,14 @@ import ZooFormats
 
 @Suite struct LayoutHuggingFaceTests {
     private func list(_ files: [(String, String)]) throws -> ZooListing {
-        try AutomaticLayout().listing(of: MemoryArchive(files), rootName: "zoo")
+        try AutomaticLayout().listing(of: LayoutTestArchive(files), rootName: "zoo")
     }
 
     private let bert = #"{"model_type": "bert", "architectures": ["BertModel"]}"#
 
     @Test func oneFileWithItsConfig() throws {
         let listing = try list([("m/config.json", bert), ("m/model.safetensors", ""), ("m/tokenizer.json", "{}")])
-        #expect(listing.models.map(summary) == ["m @m [model.safetensors]"])
+        #expect(listing.models.map(\.summary) == ["m @m [model.safetensors]"])
         #expect(listing.models[0].layout == "hugging-face")
         #expect(listing.models[0].binding("architecture") == "BertModel")
         #expect(listing.models[0].configMember?.path == "m/config.json")
@@ -22,7 +22,7 @@ import ZooFormats
             ("config.json", bert), ("model-00002-of-00002.safetensors", ""), ("model-00001-of-00002.safetensors", ""),
             ("model.safetensors.index.json", "{}"), ("pytorch_model.bin", ""),
         ])
-        #expect(listing.models.map(summary) == ["zoo @ [model.safetensors.index.jsonx2]"])
+        #expect(listing.models.map(\.summary) == ["zoo @ [model.safetensors.index.jsonx2]"])
         #expect(
             listing.models[0].checkpoints[0].shardMembers.map(\.path) == [
                 "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
@@ -35,7 +35,7 @@ import ZooFormats
             ("m/config.json", bert), ("m/pytorch_model-00001-of-00003.bin", ""),
             ("m/pytorch_model.bin.index.json", "{}"),
         ])
-        #expect(listing.models.map(summary) == ["m @m [pytorch_model.bin.index.jsonx1]"])
+        #expect(listing.models.map(\.summary) == ["m @m [pytorch_model.bin.index.jsonx1]"])
         #expect(listing.problems.map(\.reason) == ["1 of 3 shards are there"])
     }
 
@@ -51,7 +51,7 @@ import ZooFormats
             ("a/adapter_config.json", #"{"base_model_name_or_path": "org/base", "r": 8}"#),
             ("a/adapter_model.safetensors", ""),
         ])
-        #expect(listing.models.map(summary) == ["a @a [adapter_model.safetensors]"])
+        #expect(listing.models.map(\.summary) == ["a @a [adapter_model.safetensors]"])
         #expect(
             listing.models[0].layout == "hugging-face-adapter" && listing.models[0].binding("base_model") == "org/base")
     }
@@ -63,14 +63,16 @@ import ZooFormats
             ("run/checkpoint-1000/config.json", bert), ("run/checkpoint-500/rng_state.pth", ""),
         ])
         #expect(
-            listing.models.map(summary) == ["run @run [500:model.safetensors 500:optimizer.pt! 1000:model.safetensors]"]
+            listing.models.map(\.summary) == [
+                "run @run [500:model.safetensors 500:optimizer.pt! 1000:model.safetensors]"
+            ]
         )
         #expect(listing.models[0].configMember?.path == "run/checkpoint-1000/config.json")
     }
 
     @Test func aFolderWithAnotherConfigIsFlat() throws {
         let listing = try list([("m/config.json", #"{"lr": 0.1}"#), ("m/net.pt", "")])
-        #expect(listing.models.map(summary) == ["net @m [net.pt]"])
+        #expect(listing.models.map(\.summary) == ["net @m [net.pt]"])
         #expect(listing.models[0].layout == "flat" && listing.models[0].configMember?.path == "m/config.json")
     }
 
@@ -81,13 +83,13 @@ import ZooFormats
 
     @Test func quantisedVariantsAreModelsOfTheirOwn() throws {
         let listing = try list([("m/config.json", bert), ("m/net-q4.gguf", ""), ("m/net-q8.gguf", "")])
-        #expect(listing.models.map(summary) == ["net-q4 @m [net-q4.gguf]", "net-q8 @m [net-q8.gguf]"])
+        #expect(listing.models.map(\.summary) == ["net-q4 @m [net-q4.gguf]", "net-q8 @m [net-q8.gguf]"])
     }
 }
 
 @Suite struct LayoutFlatTests {
     private func list(_ paths: [String]) throws -> [String] {
-        try AutomaticLayout().listing(of: MemoryArchive(paths: paths), rootName: "zoo").models.map(summary)
+        try AutomaticLayout().listing(of: LayoutTestArchive(paths: paths), rootName: "zoo").models.map(\.summary)
     }
 
     @Test func everyFileIsAModel() throws {
@@ -129,7 +131,7 @@ import ZooFormats
 
     @Test func sidecarsAreConfigs() throws {
         let listing = try AutomaticLayout().listing(
-            of: MemoryArchive(paths: ["a.pt", "a.json", "b_epoch1.pt", "b_epoch2.pt", "b.json", "c.pt"]))
+            of: LayoutTestArchive(paths: ["a.pt", "a.json", "b_epoch1.pt", "b_epoch2.pt", "b.json", "c.pt"]))
         #expect(listing.models.map { $0.configMember?.path } == ["a.json", "b.json", nil])
     }
 

@@ -3,20 +3,22 @@ import ZooBase
 import ZooFormats
 import ZooTestSupport
 
-/// A model in short: `name path [epoch:file …]`.
-func summary(_ model: ModelListing) -> String {
-    let checkpoints = model.checkpoints.map { checkpoint -> String in
-        let file = checkpoint.member.path.split(separator: "/").last.map(String.init) ?? ""
-        let kind = checkpoint.kind == .optimizer ? "!" : ""
-        let shards = checkpoint.shardMembers.isEmpty ? "" : "x\(checkpoint.shardMembers.count)"
-        return (checkpoint.epoch.map { "\($0):" } ?? "") + file + kind + shards
+extension ModelListing {
+    /// The model in short: `name @path [epoch:file …]`, optimiser states with `!`, shards with their number.
+    var summary: String {
+        let files = checkpoints.map { checkpoint -> String in
+            let file = checkpoint.member.path.split(separator: "/").last.map(String.init) ?? ""
+            let kind = checkpoint.kind == .optimizer ? "!" : ""
+            let shards = checkpoint.shardMembers.isEmpty ? "" : "x\(checkpoint.shardMembers.count)"
+            return (checkpoint.epoch.map { "\($0):" } ?? "") + file + kind + shards
+        }
+        return "\(name) @\(path) [\(files.joined(separator: " "))]"
     }
-    return "\(model.name) @\(model.path) [\(checkpoints.joined(separator: " "))]"
 }
 
 @Suite struct LayoutRayTuneTests {
     private func list(_ paths: [String]) throws -> ZooListing {
-        try AutomaticLayout().listing(of: MemoryArchive(paths: paths), rootName: "zoo")
+        try AutomaticLayout().listing(of: LayoutTestArchive(paths: paths), rootName: "zoo")
     }
 
     private let trial = [
@@ -33,7 +35,7 @@ func summary(_ model: ModelListing) -> String {
         #expect(listing.models.count == 1)
         let model = try #require(listing.models.first)
         #expect(
-            summary(model) == "NN_tune_trainable_c0371_00000_0_seed=1_2021-07-01_16-59-53 @\(folder) "
+            model.summary == "NN_tune_trainable_c0371_00000_0_seed=1_2021-07-01_16-59-53 @\(folder) "
                 + "[0:checkpoints 10:checkpoints 10:optimizer!]")
         #expect(model.layout == "ray-tune")
         #expect(model.configMember?.path == folder + "/params.json")
@@ -49,26 +51,26 @@ func summary(_ model: ModelListing) -> String {
 
     @Test func theArchiveOfOneTrialTakesTheArchivesName() throws {
         let listing = try list(trial)
-        #expect(listing.models.map(summary) == ["zoo @ [0:checkpoints 10:checkpoints 10:optimizer!]"])
+        #expect(listing.models.map(\.summary) == ["zoo @ [0:checkpoints 10:checkpoints 10:optimizer!]"])
         #expect(listing.experiments.isEmpty)
     }
 
     @Test func orderAndScatterDoNotMatter() throws {
         let paths = (0..<20).flatMap { number in trial.map { "e/t\(number)/" + $0 } }
         var generator = SeededGenerator(seed: 5)
-        let expected = Set(try list(paths).models.map(summary))
+        let expected = Set(try list(paths).models.map(\.summary))
         #expect(expected.count == 20)
-        for _ in 0..<5 { #expect(Set(try list(paths.shuffled(using: &generator)).models.map(summary)) == expected) }
+        for _ in 0..<5 { #expect(Set(try list(paths.shuffled(using: &generator)).models.map(\.summary)) == expected) }
     }
 
     @Test func unpaddedAndPaddedNumbersAreEpochs() throws {
         let listing = try list(["t/params.json", "t/checkpoint_5/checkpoints", "t/checkpoint_000012/checkpoints"])
-        #expect(listing.models.map(summary) == ["t @t [5:checkpoints 12:checkpoints]"])
+        #expect(listing.models.map(\.summary) == ["t @t [5:checkpoints 12:checkpoints]"])
     }
 
     @Test func oneEpochTwiceIsAProblemNotTwoCheckpoints() throws {
         let listing = try list(["t/checkpoint_5/checkpoints", "t/checkpoint_000005/checkpoints"])
-        #expect(listing.models.map(summary) == ["t @t [5:checkpoints]"])
+        #expect(listing.models.map(\.summary) == ["t @t [5:checkpoints]"])
         #expect(listing.models[0].checkpoints[0].member.path == "t/checkpoint_000005/checkpoints")
         #expect(listing.problems.map(\.path) == ["t/checkpoint_5/checkpoints"])
     }
@@ -88,7 +90,7 @@ func summary(_ model: ModelListing) -> String {
         let listing = try list([
             "t/checkpoint_1/other.pt", "t/checkpoint_1/checkpoints", "t/checkpoint_2/b.pt", "t/checkpoint_2/a.pt",
         ])
-        #expect(listing.models.map(summary) == ["t @t [1:checkpoints 2:a.pt]"])
+        #expect(listing.models.map(\.summary) == ["t @t [1:checkpoints 2:a.pt]"])
         #expect(listing.ignored["weights beside better known ones"] == 1)
         #expect(listing.problems.map(\.path) == ["t/checkpoint_2/b.pt"])
     }
@@ -100,7 +102,7 @@ func summary(_ model: ModelListing) -> String {
             "ds/finetuning/m1/f1/config.json", "ds/finetuning/m1/f1/result.json",
         ])
         #expect(
-            listing.models.map(summary) == [
+            listing.models.map(\.summary) == [
                 "m1 @ds/pretraining/m1 [10:checkpoints]", "f1 @ds/finetuning/m1/f1 [2:checkpoints]",
             ])
         #expect(
@@ -115,7 +117,7 @@ func summary(_ model: ModelListing) -> String {
             "e/f/result.json", "e/f/best.pt", "e/config.json", "e/g/params.json", "e/g/error.txt",
         ])
         #expect(
-            listing.models.map(summary) == [
+            listing.models.map(\.summary) == [
                 "a @e/a []", "b @e/b []", "c @e/c [3:checkpoints]", "f @e/f [best.pt]", "g @e/g []",
             ])
         #expect(listing.models.last?.errorMember?.path == "e/g/error.txt")
@@ -127,7 +129,9 @@ func summary(_ model: ModelListing) -> String {
             "t/params.json", "t/net_epoch3.pt", "t/net_epoch_12.pt", "t/best.pt", "t/optimizer_epoch3.pt",
         ])
         #expect(
-            listing.models.map(summary) == ["t @t [3:net_epoch3.pt 3:optimizer_epoch3.pt! 12:net_epoch_12.pt best.pt]"])
+            listing.models.map(\.summary) == [
+                "t @t [3:net_epoch3.pt 3:optimizer_epoch3.pt! 12:net_epoch_12.pt best.pt]"
+            ])
     }
 
     @Test func namesThatOnlyLookLikeCheckpointFoldersAreNone() throws {
@@ -147,7 +151,7 @@ func summary(_ model: ModelListing) -> String {
     func strangePathsDoNoHarm(_ path: String) throws {
         let listing = try list([path, path, "t/params.json"])
         #expect(listing.models.contains { $0.path == "t" })
-        for model in listing.models { _ = summary(model) }
+        for model in listing.models { _ = model.summary }
     }
 
     @Test func randomTreesListEveryCheckpointOnce() throws {

@@ -45,7 +45,7 @@ import ZooFormats
             config: PathPattern("runs/{model}/settings.json"), results: PathPattern("runs/{model}/seed{seed}/log.jsonl")
         )
         let listing = try layout(group, ignored: ["**/old/**"]).listing(
-            of: MemoryArchive(paths: [
+            of: LayoutTestArchive(paths: [
                 "runs/a/seed2/epoch_10.pt", "runs/a/settings.json", "runs/a/seed1/epoch_2.pt",
                 "runs/a/seed2/epoch_9.pt",
                 "runs/a/seed2/optim_10.pt", "runs/a/seed2/log.jsonl", "runs/b/seed1/log.jsonl",
@@ -53,7 +53,7 @@ import ZooFormats
                 "x.txt",
             ]))
         #expect(
-            listing.models.map(summary) == [
+            listing.models.map(\.summary) == [
                 "a @runs/a/seed2 [9:epoch_9.pt 10:epoch_10.pt 10:optim_10.pt!]", "a @runs/a/seed1 [2:epoch_2.pt]",
             ])
         #expect(listing.models.map { $0.binding("seed") } == ["2", "1"])
@@ -65,12 +65,14 @@ import ZooFormats
 
     @Test func placeholdersInTheFileNameTellModelsApart() throws {
         let group = try TreeGroup(checkpoints: [PathPattern("{model}_s{seed}_e{epoch}.pt")])
-        let listing = try layout(group).listing(of: MemoryArchive(paths: ["a_s1_e1.pt", "a_s2_e1.pt", "a_s1_e2.pt"]))
-        #expect(listing.models.map(summary) == ["a,seed=1 @ [1:a_s1_e1.pt 2:a_s1_e2.pt]", "a,seed=2 @ [1:a_s2_e1.pt]"])
+        let listing = try layout(group).listing(
+            of: LayoutTestArchive(paths: ["a_s1_e1.pt", "a_s2_e1.pt", "a_s1_e2.pt"]))
+        #expect(
+            listing.models.map(\.summary) == ["a,seed=1 @ [1:a_s1_e1.pt 2:a_s1_e2.pt]", "a,seed=2 @ [1:a_s2_e1.pt]"])
     }
 
     @Test func aTableOfSettings() throws {
-        let archive = MemoryArchive([
+        let archive = LayoutTestArchive([
             ("soup/a.safetensors", ""), ("soup/b.safetensors", ""), ("soup/c.safetensors", ""),
             ("soup/h.json", #"[{"file": "a.safetensors", "lr": 1}, {"file": "b.safetensors", "lr": 2}]"#),
         ])
@@ -95,7 +97,7 @@ import ZooFormats
 
     @Test func repeatsAreAProblem() throws {
         let group = try TreeGroup(checkpoints: [PathPattern("{model}/{epoch}.pt"), PathPattern("{model}/{epoch}.pth")])
-        let listing = try layout(group).listing(of: MemoryArchive(paths: ["m/1.pt", "m/1.pth", "m/01.pt"]))
+        let listing = try layout(group).listing(of: LayoutTestArchive(paths: ["m/1.pt", "m/1.pth", "m/01.pt"]))
         #expect(listing.weightCount == 1 && listing.problemCount == 2)
     }
 }

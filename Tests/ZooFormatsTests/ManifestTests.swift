@@ -152,7 +152,7 @@ import ZooTestSupport
 
     @Test func theSampleZooOfTasksIsListedByItsManifest() throws {
         let manifest = try ManifestLibrary(folder: Self.folder).zoo("digits-tasks")
-        let archive = MemoryArchive([
+        let archive = LayoutTestArchive([
             ("pretrained.safetensors", ""), ("pretrained.pt", ""), ("data/zoo_c_data.safetensors", ""),
             ("soup/variant_00.safetensors", ""),
             ("soup/hparams.json", #"[{"file": "variant_00.safetensors", "lr": 0.001}]"#),
@@ -160,7 +160,7 @@ import ZooTestSupport
         ])
         let listing = try manifest.zooLayout().listing(of: archive, rootName: "zoo_c")
         #expect(
-            Set(listing.models.map(summary)) == [
+            Set(listing.models.map(\.summary)) == [
                 "pretrained @ [pretrained.safetensors]", "variant_00 @soup [variant_00.safetensors]",
                 "rot90 @tasks [rot90.safetensors]",
             ])

@@ -9,7 +9,7 @@ import ZooTestSupport
         _ files: [(String, String)], options: TrialOptions = TrialOptions(), isCheckpointed: Bool = true
     ) throws -> TrialFacts {
         let checkpoint = isCheckpointed ? [("t/checkpoint_000001/checkpoints", "")] : []
-        let archive = MemoryArchive(files.map { ("t/" + $0.0, $0.1) } + checkpoint)
+        let archive = LayoutTestArchive(files.map { ("t/" + $0.0, $0.1) } + checkpoint)
         let model = try #require(try AutomaticLayout().listing(of: archive).models.first)
         return try TrialFacts.read(model, from: archive, options: options)
     }
@@ -225,13 +225,29 @@ import ZooTestSupport
         for _ in 0..<2000 {
             var damaged = text
             damaged[Int.random(in: 0..<text.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
-            let archive = MemoryArchive(bytes: [
+            let archive = LayoutTestArchive(bytes: [
                 ("t/params.json", damaged), ("t/result.json", damaged), ("t/progress.csv", damaged),
             ])
             let model = try #require(try AutomaticLayout().listing(of: archive).models.first)
             let facts = try TrialFacts.read(model, from: archive)
             #expect(facts.results.count <= 2)
         }
+    }
+
+    // MARK: Search spaces
+
+    @Test func searchSpaces() throws {
+        let archive = LayoutTestArchive([
+            ("e/config.json", #"{"a": 1, "lr": {"grid_search": [0.1, 1e-2]}, "s": "<function>", "n": {"x": 1}}"#),
+            ("e/t/params.json", "{}"), ("f/config.json", "["), ("f/t/params.json", "{}"), ("g/t/params.json", "{}"),
+        ])
+        let experiments = try AutomaticLayout().listing(of: archive).experiments
+        #expect(experiments.map(\.path) == ["e", "f", "g"])
+        let space = try #require(try SearchSpace.read(experiments[0], from: archive))
+        #expect(space.swept.map(\.key) == ["lr"] && space.swept[0].values == [0.1, 0.01])
+        #expect(space.fixed == JSONObject([("a", 1), ("s", "<function>"), ("n", ["x": 1])]))
+        #expect(throws: ZooError.self) { try SearchSpace.read(experiments[1], from: archive) }
+        #expect(try SearchSpace.read(experiments[2], from: archive) == nil)
     }
 
     // MARK: Identity

@@ -41,7 +41,7 @@ package struct EpochMarker: Equatable {
 
     /// The epoch that a file name gives, when exactly one marker of the most preferred unit is there.
     static func only(in name: String) -> Int32? {
-        let markers = all(in: FileName.stem(name))
+        let markers = all(in: CheckpointFileName.stem(name))
         guard let unit = Unit.allCases.first(where: { unit in markers.contains { $0.unit == unit } }) else {
             return nil
         }
@@ -81,7 +81,7 @@ package struct EpochMarker: Equatable {
 }
 
 /// File names taken apart.
-enum FileName {
+enum CheckpointFileName {
     private static let doubleEndings = [".weights.h5", ".pth.tar"]
 
     /// The name without its extension (`net.weights.h5` gives `net`).

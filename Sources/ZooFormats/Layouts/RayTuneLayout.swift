@@ -111,7 +111,7 @@ enum CheckpointFolders {
         let weights = files.filter { $0.role != .optimizer }
         guard weights.count == 1, weights[0].role == .weights else { return nil }
         let isUsual = MemberIndex.withBytes(of: index.members[Int(weights[0].member)].path) { bytes in
-            ByteText(bytes[...]).hasSuffix("/checkpoints")
+            PathBytes(bytes[...]).hasSuffix("/checkpoints")
         }
         guard isUsual else { return nil }
         return WeightFileChoice(

@@ -140,7 +140,7 @@ private struct TreeGatherer {
             let epochSlot = pattern.placeholders.firstIndex(of: "epoch")
             var epoch: Int32 = -1
             if let epochSlot {
-                guard let number = ByteText(bytes[ranges[epochSlot]]).number else { return false }
+                guard let number = PathBytes(bytes[ranges[epochSlot]]).number else { return false }
                 epoch = number
             }
             let slots = identity.compactMap { pattern.placeholders.firstIndex(of: $0) }
@@ -217,7 +217,7 @@ private struct TreeGatherer {
         if !suffix.isEmpty { return suffix.joined(separator: ",") }
         let path = found.folder.text(in: members)
         let last = path.split(separator: "/").last.map(String.init)
-        return identity.isEmpty || last == nil ? FileName.stem(Self.fileName(found, members)) : last ?? ""
+        return identity.isEmpty || last == nil ? CheckpointFileName.stem(Self.fileName(found, members)) : last ?? ""
     }
 
     private static func fileName(_ found: Found, _ members: [ArchiveMember]) -> String {
