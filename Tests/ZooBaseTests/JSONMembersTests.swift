@@ -66,6 +66,24 @@ import ZooTestSupport
         }
     }
 
+    /// Strings are passed over eight bytes at a time: what ends one is found at every offset, and nothing else ends it.
+    @Test func stringsEndAtEveryOffset() throws {
+        for length in 0..<40 {
+            for fill in ["a", "\u{7F}", "é", "\u{FF}", " ", "!", "#", "[", "]"] {
+                let text = String(repeating: fill, count: length)
+                for middle in ["", "\\\"", "\\\\", "\\u0041"] {
+                    let found = try members("{\"skip\":[\"\(text)\(middle)\(text)\"],\"end\":1}")
+                    #expect(found.count == 2 && found[1].1 == .int(1))
+                }
+                for bad in ["\u{1F}", "\u{0}", "\n"] {
+                    #expect(throws: ZooError.self) { try members("{\"skip\":[\"\(text)\(bad)\(text)\"]}") }
+                }
+                #expect(throws: ZooError.self) { try members("{\"skip\":[\"\(text)") }
+                #expect(throws: ZooError.self) { try members("{\"skip\":[\"\(text)\\") }
+            }
+        }
+    }
+
     private func random(_ generator: inout SeededGenerator, depth: Int) -> JSONValue {
         switch Int.random(in: 0..<(depth > 4 ? 5 : 7), using: &generator) {
         case 0: return .null
