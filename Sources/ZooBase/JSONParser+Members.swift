@@ -68,6 +68,7 @@ extension JSONParser {
             let span = zoo_json_span(base.assumingMemoryBound(to: CChar.self), buffer.count - start, max(depth, 0))
             guard span > 0 else { throw fault("a string, list or object is not closed, or nested too deep") }
             position += span
+        case .some(UInt8(ascii: "0")...UInt8(ascii: "9")): _ = try skipNumber()
         default:
             if try readDouble() == nil { _ = try readValue() }
         }

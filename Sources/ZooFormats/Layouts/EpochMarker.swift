@@ -5,18 +5,18 @@
 /// any case) at the beginning of the name or after something that is no letter; then at most one of `_ - = .` or a
 /// blank; then digits, and after them the end or neither letter nor digit. A number without such a word (`variant_07`,
 /// `resnet18`) is never an epoch: it may be a seed, a width, a place in a list.
-struct EpochMarker: Equatable {
+package struct EpochMarker: Equatable {
     /// What the word counts, in order of preference.
-    enum Unit: Int, CaseIterable {
+    package enum Unit: Int, CaseIterable {
         case epoch
         case step
         case checkpoint
     }
 
-    var unit: Unit
-    var number: Int32
+    package var unit: Unit
+    package var number: Int32
     /// The bytes of the name that the marker takes, with the separator before it.
-    var range: Range<Int>
+    package var range: Range<Int>
 
     private static let words: [(text: String, unit: Unit)] = [
         ("epochs", .epoch), ("epoch", .epoch), ("ep", .epoch), ("steps", .step), ("step", .step),
@@ -24,7 +24,7 @@ struct EpochMarker: Equatable {
     ]
 
     /// All markers of a file name without its extension.
-    static func all(in stem: String) -> [EpochMarker] {
+    package static func all(in stem: String) -> [EpochMarker] {
         let bytes = Array(stem.utf8)
         var markers: [EpochMarker] = []
         var position = 0
@@ -41,7 +41,7 @@ struct EpochMarker: Equatable {
 
     /// The epoch that a file name gives, when exactly one marker of the most preferred unit is there.
     static func only(in name: String) -> Int32? {
-        let markers = all(in: FileName.stem(name))
+        let markers = all(in: CheckpointFileName.stem(name))
         guard let unit = Unit.allCases.first(where: { unit in markers.contains { $0.unit == unit } }) else {
             return nil
         }
@@ -81,7 +81,7 @@ struct EpochMarker: Equatable {
 }
 
 /// File names taken apart.
-enum FileName {
+enum CheckpointFileName {
     private static let doubleEndings = [".weights.h5", ".pth.tar"]
 
     /// The name without its extension (`net.weights.h5` gives `net`).

@@ -8,11 +8,13 @@ import ZooBase
 ///
 /// Settings come from `NAME.json` beside `NAME.ext`, else from the folder's `config.json`.
 public struct FlatLayout: FolderLayout {
+    /// The name in manifests.
     public let name = "flat"
 
     /// Creates the layout.
     public init() {}
 
+    /// Finds the models; see `ZooLayout`.
     public func listing(of archive: any Archive, rootName: String = "model") throws -> ZooListing {
         try AutomaticLayout(name: name, layouts: [self]).listing(of: archive, rootName: rootName)
     }
@@ -45,10 +47,10 @@ private struct FlatFolder {
         for file in files where file.epoch < 0 {
             let name = String(index.name(file.member))
             switch file.role {
-            case .weights where ShardName(name) != nil: shards.append(file)
+            case .weights where ShardFileName(name) != nil: shards.append(file)
             case .shardIndex: shards.append(file)
             case .weights: add(file.member, name)
-            case .sidecar, .adapterConfig: sidecars[FileName.stem(name)] = file.member
+            case .sidecar, .adapterConfig: sidecars[CheckpointFileName.stem(name)] = file.member
             case .optimizer: ignoredCount += 1
             default: break
             }
@@ -57,13 +59,14 @@ private struct FlatFolder {
     }
 
     private mutating func add(_ member: MemberID, _ name: String) {
-        let stem = FileName.stem(name)
+        let stem = CheckpointFileName.stem(name)
         let markers = EpochMarker.all(in: stem)
         if markers.isEmpty {
             singles.append((name, FoundCheckpoint(member, epoch: -1, kind: .weights)))
             return
         }
-        marked[Self.unmarked(stem, markers) + "\0" + FileName.ending(name), default: []].append((markers, member))
+        marked[Self.unmarked(stem, markers) + "\0" + CheckpointFileName.ending(name), default: []].append(
+            (markers, member))
     }
 
     private static func unmarked(_ stem: String, _ markers: [EpochMarker]) -> String {
@@ -77,7 +80,7 @@ private struct FlatFolder {
         guard !files.isEmpty else { return }
         let names = Dictionary(grouping: files) { file -> String in
             let name = String(index.name(file.member))
-            return ShardName(name)?.whole ?? String(name.dropLast(".index.json".count))
+            return ShardFileName(name)?.whole ?? String(name.dropLast(".index.json".count))
         }
         for (name, group) in names {
             let choice = WeightFileChoice(group, in: index)
@@ -88,16 +91,21 @@ private struct FlatFolder {
 
     func list(into builder: inout ListingBuilder) {
         var models: [(name: String, file: String, checkpoints: [FoundCheckpoint])] = []
-        for (name, checkpoint) in singles { models.append((FileName.stem(name), name, [checkpoint])) }
+        for (name, checkpoint) in singles { models.append((CheckpointFileName.stem(name), name, [checkpoint])) }
         for (key, files) in marked { models += Self.models(key, files, in: index) }
         models.sort { ($0.file, $0.name) < ($1.file, $1.name) }
-        var uses: [String: Int] = [:]
-        for model in models { uses[model.name, default: 0] += 1 }
+        // Models of one name: the one with several epochs keeps it, files take their whole name.
+        var uses: [String: (all: Int, series: Int)] = [:]
         for model in models {
-            let isUnique = uses[model.name] == 1
+            uses[model.name, default: (0, 0)].all += 1
+            if model.checkpoints.count > 1 { uses[model.name]?.series += 1 }
+        }
+        for model in models {
+            let use = uses[model.name] ?? (1, 1)
+            let isUnique = use.all == 1 || model.checkpoints.count > 1 && use.series == 1
             var entry = ModelEntry(
                 folder: folder.path, naming: .text(isUnique ? model.name : model.file), layout: "flat")
-            entry.config = sidecars[model.name] ?? sidecars[FileName.stem(model.file)] ?? folder.config
+            entry.config = sidecars[model.name] ?? sidecars[CheckpointFileName.stem(model.file)] ?? folder.config
             builder.add(entry, checkpoints: model.checkpoints)
         }
         for (member, problem) in problems { builder.problem(index.members[Int(member)].path, problem) }
@@ -112,13 +120,15 @@ private struct FlatFolder {
             return files.map { file in
                 let name = String(index.name(file.member))
                 let epoch = EpochMarker.only(in: name) ?? -1
-                return (FileName.stem(name), name, [FoundCheckpoint(file.member, epoch: epoch, kind: .weights)])
+                return (
+                    CheckpointFileName.stem(name), name, [FoundCheckpoint(file.member, epoch: epoch, kind: .weights)]
+                )
             }
         }
         var checkpoints = zip(files, numbers).map { FoundCheckpoint($0.member, epoch: $1, kind: .weights) }
         FoundCheckpoint.sort(&checkpoints, in: index.members)
         let first = String(index.name(checkpoints[0].entry.member))
-        let name = stem.isEmpty ? (files.count == 1 ? FileName.stem(first) : "model") : stem
+        let name = stem.isEmpty ? (files.count == 1 ? CheckpointFileName.stem(first) : "model") : stem
         return [(name, first, checkpoints)]
     }
 

@@ -8,6 +8,7 @@ import ZooBase
 /// (`models--org--name/snapshots/REVISION`) the model is called `org/name` and its revision is a binding. An adapter
 /// records its `base_model`. Weights in a second format beside the chosen one are not listed (`WeightFileChoice`).
 public struct HuggingFaceLayout: FolderLayout {
+    /// The name in manifests.
     public let name = "hugging-face"
 
     /// The largest config read.
@@ -16,6 +17,7 @@ public struct HuggingFaceLayout: FolderLayout {
     /// Creates the layout.
     public init() {}
 
+    /// Finds the models; see `ZooLayout`.
     public func listing(of archive: any Archive, rootName: String = "model") throws -> ZooListing {
         try AutomaticLayout(name: name, layouts: [self]).listing(of: archive, rootName: rootName)
     }

@@ -69,7 +69,7 @@ struct MemberIndex {
 
     private mutating func add(_ id: MemberID, _ path: UnsafeBufferPointer<UInt8>, recent: inout Int32) {
         let place = MemberPlace(path)
-        let name = ByteText(path[place.nameStart...])
+        let name = PathBytes(path[place.nameStart...])
         let role = MemberRole.of(name, inCheckpointFolder: place.epoch >= 0)
         switch role {
         case .other: otherCount += 1
@@ -179,7 +179,7 @@ struct MemberPlace {
             end -= 1  // the slash
             let componentEnd = end
             while end > 0, path[end - 1] != slash { end -= 1 }
-            let component = ByteText(path[end..<componentEnd])
+            let component = PathBytes(path[end..<componentEnd])
             guard let (number, isDashed) = Self.checkpointNumber(component) else { continue }
             epoch = number
             checkpointFolderByteCount = componentEnd
@@ -189,7 +189,7 @@ struct MemberPlace {
         }
     }
 
-    private static func checkpointNumber(_ component: ByteText) -> (Int32, Bool)? {
+    private static func checkpointNumber(_ component: PathBytes) -> (Int32, Bool)? {
         let isDashed = component.hasPrefix("checkpoint-")
         guard isDashed || component.hasPrefix("checkpoint_") else { return nil }
         return component.suffix(from: 11).number.map { ($0, isDashed) }

@@ -29,7 +29,7 @@ enum MemberRole: UInt8, Sendable {
 }
 
 /// The bytes of a path or a part of one, compared without making strings.
-struct ByteText {
+struct PathBytes {
     let start: UnsafePointer<UInt8>
     let count: Int
 
@@ -46,9 +46,9 @@ struct ByteText {
 
     subscript(index: Int) -> UInt8 { start[index] }
 
-    func suffix(from index: Int) -> ByteText { ByteText(start: start + index, count: count - index) }
+    func suffix(from index: Int) -> PathBytes { PathBytes(start: start + index, count: count - index) }
 
-    func prefix(_ length: Int) -> ByteText { ByteText(start: start, count: length) }
+    func prefix(_ length: Int) -> PathBytes { PathBytes(start: start, count: length) }
 
     func hasPrefix(_ text: StaticString) -> Bool {
         let length = text.utf8CodeUnitCount
@@ -62,7 +62,7 @@ struct ByteText {
         return length <= count && suffix(from: count - length).hasPrefix(text)
     }
 
-    static func == (left: ByteText, right: StaticString) -> Bool {
+    static func == (left: PathBytes, right: StaticString) -> Bool {
         left.count == right.utf8CodeUnitCount && left.hasPrefix(right)
     }
 
@@ -110,7 +110,7 @@ extension MemberRole {
     ///
     /// - Parameter inCheckpointFolder: whether it lies in a `checkpoint_<digits>` folder, where the names
     ///   `checkpoint`, `model` and `weights` need no extension.
-    static func of(_ name: ByteText, inCheckpointFolder: Bool) -> MemberRole {
+    static func of(_ name: PathBytes, inCheckpointFolder: Bool) -> MemberRole {
         guard name.count > 0, name[0] != UInt8(ascii: ".") else { return name.count > 0 ? .bookkeeping : .other }
         guard let point = name.lastIndex(of: UInt8(ascii: ".")) else {
             if name == "checkpoints" { return .weights }
@@ -128,7 +128,7 @@ extension MemberRole {
         return isBookkeeping(name, ending) ? .bookkeeping : .other
     }
 
-    private static func ofJSON(_ name: ByteText) -> MemberRole {
+    private static func ofJSON(_ name: PathBytes) -> MemberRole {
         if name == "params.json" { return .params }
         if name == "result.json" { return .result }
         if name == "config.json" { return .config }
@@ -138,14 +138,14 @@ extension MemberRole {
         return .sidecar
     }
 
-    private static func ofTensorFile(_ name: ByteText) -> MemberRole {
+    private static func ofTensorFile(_ name: PathBytes) -> MemberRole {
         if name.hasPrefix("dataset.") || name.hasPrefix("dataset_") { return .dataset }
         if name.hasPrefix("optimizer") || name.hasPrefix("optim.") || name.hasPrefix("optim_") { return .optimizer }
         let notes: [StaticString] = ["training_args.", "scheduler.", "scaler.", "rng_state"]
         return notes.contains(where: name.hasPrefix) ? .bookkeeping : .weights
     }
 
-    private static func isBookkeeping(_ name: ByteText, _ ending: ByteText) -> Bool {
+    private static func isBookkeeping(_ name: PathBytes, _ ending: PathBytes) -> Bool {
         ending == "pkl" || name.hasPrefix("events.out.tfevents.") || name.hasPrefix("trial_runner.")
     }
 }

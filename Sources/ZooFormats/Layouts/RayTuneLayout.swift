@@ -7,11 +7,13 @@ import ZooBase
 /// folder (digits padded or not; the number is the epoch), then weight files beside the results, whose epoch is what
 /// their name marks (see `EpochMarker`). The experiment is the folder above.
 public struct RayTuneLayout: FolderLayout {
+    /// The name in manifests.
     public let name = "ray-tune"
 
     /// Creates the layout.
     public init() {}
 
+    /// Finds the models; see `ZooLayout`.
     public func listing(of archive: any Archive, rootName: String = "model") throws -> ZooListing {
         try AutomaticLayout(name: name, layouts: [self]).listing(of: archive, rootName: rootName)
     }
@@ -109,7 +111,7 @@ enum CheckpointFolders {
         let weights = files.filter { $0.role != .optimizer }
         guard weights.count == 1, weights[0].role == .weights else { return nil }
         let isUsual = MemberIndex.withBytes(of: index.members[Int(weights[0].member)].path) { bytes in
-            ByteText(bytes[...]).hasSuffix("/checkpoints")
+            PathBytes(bytes[...]).hasSuffix("/checkpoints")
         }
         guard isUsual else { return nil }
         return WeightFileChoice(

@@ -57,6 +57,7 @@ public struct TreeGroup: Sendable, Hashable {
 /// optimisers, config, results, progress. A model is called after its `{model}`; other placeholders that lie in the
 /// file name are added as `,name=value`. All placeholders' values are the model's bindings.
 public struct TreeLayout: ZooLayout {
+    /// The name in manifests.
     public let name = "tree"
     /// The families of models.
     public var groups: [TreeGroup]
@@ -69,6 +70,7 @@ public struct TreeLayout: ZooLayout {
         self.ignored = ignored
     }
 
+    /// Finds the models; see `ZooLayout`.
     public func listing(of archive: any Archive, rootName: String = "model") throws -> ZooListing {
         let members = archive.members
         guard members.count < Int(Int32.max) else {
@@ -138,7 +140,7 @@ private struct TreeGatherer {
             let epochSlot = pattern.placeholders.firstIndex(of: "epoch")
             var epoch: Int32 = -1
             if let epochSlot {
-                guard let number = ByteText(bytes[ranges[epochSlot]]).number else { return false }
+                guard let number = PathBytes(bytes[ranges[epochSlot]]).number else { return false }
                 epoch = number
             }
             let slots = identity.compactMap { pattern.placeholders.firstIndex(of: $0) }
@@ -215,7 +217,7 @@ private struct TreeGatherer {
         if !suffix.isEmpty { return suffix.joined(separator: ",") }
         let path = found.folder.text(in: members)
         let last = path.split(separator: "/").last.map(String.init)
-        return identity.isEmpty || last == nil ? FileName.stem(Self.fileName(found, members)) : last ?? ""
+        return identity.isEmpty || last == nil ? CheckpointFileName.stem(Self.fileName(found, members)) : last ?? ""
     }
 
     private static func fileName(_ found: Found, _ members: [ArchiveMember]) -> String {

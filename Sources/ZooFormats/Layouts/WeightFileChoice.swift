@@ -53,7 +53,7 @@ struct WeightFileChoice {
         let name = String(index.name(file.member))
         if file.role == .shardIndex {
             groups[String(name.dropLast(".index.json".count)), default: Group()].index = file.member
-        } else if let shard = ShardName(name) {
+        } else if let shard = ShardFileName(name) {
             groups[shard.whole, default: Group()].shards.append((shard.number, shard.total, file.member))
         } else {
             groups[name, default: Group()].whole = file.member
@@ -90,7 +90,7 @@ struct WeightFileChoice {
 }
 
 /// `model-00001-of-00003.safetensors` taken apart.
-struct ShardName {
+struct ShardFileName {
     /// `model.safetensors`.
     var whole: String
     var number: Int

@@ -41,6 +41,7 @@ extension FolderLayout {
 /// 2. `ray-tune`: `params.json`, or `config.json` with `result.json`, or at least one `checkpoint_<digits>` folder.
 /// 3. `flat`: any other file whose extension is a checkpoint's.
 public struct AutomaticLayout: ZooLayout {
+    /// The name in manifests.
     public let name: String
     private let layouts: [any FolderLayout]
 
@@ -54,6 +55,7 @@ public struct AutomaticLayout: ZooLayout {
         self.layouts = layouts
     }
 
+    /// Finds the models; see `ZooLayout`.
     public func listing(of archive: any Archive, rootName: String = "model") throws -> ZooListing {
         let members = archive.members
         var index = try MemberIndex(members)

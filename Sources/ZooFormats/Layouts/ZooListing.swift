@@ -96,7 +96,9 @@ public struct ZooListing: Sendable {
 public struct ModelListings: RandomAccessCollection, Sendable {
     let storage: ListingStorage
 
+    /// 0.
     public var startIndex: Int { 0 }
+    /// How many models.
     public var endIndex: Int { storage.models.count }
 
     /// One model with its checkpoints.

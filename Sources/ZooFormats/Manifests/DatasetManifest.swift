@@ -45,10 +45,10 @@ public struct DatasetManifest: Sendable {
 }
 
 extension DatasetManifest {
-    static let keys = ManifestKeys(
+    package static let keys = ManifestKeys(
         required: ["id", "title", "task", "licence"],
         optional: ["classes", "sources", "citation", "preparations", "notes"])
-    static let preparationKeys = ManifestKeys(
+    package static let preparationKeys = ManifestKeys(
         required: ["name"], optional: ["zoos", "input", "train", "validation", "test", "mean", "std", "note"])
     static let tasks = ["classification", "language-modelling", "physics"]
 

@@ -1,24 +1,25 @@
 import ZooBase
 
 extension Manifest {
-    static let keys = ManifestKeys(
+    package static let keys = ManifestKeys(
         required: ["id", "title", "licence", "layout"],
         optional: [
             "summary", "sources", "citation", "architectures", "datasets", "models", "checkpoints", "experiments",
             "grid", "aliases", "results", "training", "defects",
         ])
-    static let sourceKeys = ManifestKeys(required: [], optional: ["zenodo", "url", "file", "bytes", "sha256", "note"])
-    static let citationKeys = ManifestKeys(required: [], optional: ["text", "bibtex", "doi", "arxiv"])
-    static let layoutKeys = ManifestKeys(required: ["kind"], optional: ["trees", "ignore"])
-    static let treeKeys = ManifestKeys(
+    package static let sourceKeys = ManifestKeys(
+        required: [], optional: ["zenodo", "url", "file", "bytes", "sha256", "note"])
+    package static let citationKeys = ManifestKeys(required: [], optional: ["text", "bibtex", "doi", "arxiv"])
+    package static let layoutKeys = ManifestKeys(required: ["kind"], optional: ["trees", "ignore"])
+    package static let treeKeys = ManifestKeys(
         required: ["checkpoints"],
         optional: ["optimizers", "config", "config_key", "config_value", "results", "progress"])
-    static let experimentKeys = ManifestKeys(
+    package static let experimentKeys = ManifestKeys(
         required: ["name"], optional: ["note", "dataset", "architecture", "models", "fixed", "swept"])
-    static let gridKeys = ManifestKeys(required: ["load", "temperature"], optional: ["repetition"])
-    static let directionKeys = ManifestKeys(required: ["key", "increases"], optional: ["values"])
-    static let axisKeys = ManifestKeys(required: ["key"], optional: ["values"])
-    static let resultsKeys = ManifestKeys(
+    package static let gridKeys = ManifestKeys(required: ["load", "temperature"], optional: ["repetition"])
+    package static let directionKeys = ManifestKeys(required: ["key", "increases"], optional: ["values"])
+    package static let axisKeys = ManifestKeys(required: ["key"], optional: ["values"])
+    package static let resultsKeys = ManifestKeys(
         required: [], optional: ["accuracy_unit", "epoch_key", "planned_epochs_key", "columns"])
 
     /// Reads a manifest's text.

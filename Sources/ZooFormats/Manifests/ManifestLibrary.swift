@@ -63,7 +63,7 @@ public struct ManifestLibrary: Sendable {
         }
     }
 
-    static func text(_ path: String) throws -> String {
+    package static func text(_ path: String) throws -> String {
         let bytes = try Bytes(mapping: path)
         guard bytes.count <= ManifestNode.maximumByteCount else {
             throw ZooError(
@@ -76,7 +76,7 @@ public struct ManifestLibrary: Sendable {
     }
 
     /// The names ending in `.yaml`, in order; none when there is no such folder.
-    static func yamlFiles(_ folder: String) throws -> [String] {
+    package static func yamlFiles(_ folder: String) throws -> [String] {
         guard let handle = opendir(folder) else {
             if errno == ENOENT { return [] }
             throw ZooError.system("open \(folder)", errno: errno)

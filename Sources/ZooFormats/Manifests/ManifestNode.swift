@@ -2,7 +2,7 @@ import Yams
 import ZooBase
 
 /// A place in a manifest: a YAML node with the file and the path of keys that lead to it, for messages.
-struct ManifestNode {
+package struct ManifestNode {
     /// The largest manifest read.
     static let maximumByteCount = 1 << 20
     /// The deepest nesting read.
@@ -17,7 +17,7 @@ struct ManifestNode {
     /// Parses a manifest's text.
     ///
     /// - Throws: `corrupt` with the line for text that is no YAML; `limit` for one that is too large, deep or repeated.
-    init(text: String, file: String) throws {
+    package init(text: String, file: String) throws {
         guard text.utf8.count <= Self.maximumByteCount else {
             throw ZooError(.limit, "\(file): \(text.utf8.count) bytes; a manifest has at most \(Self.maximumByteCount)")
         }
@@ -63,7 +63,8 @@ struct ManifestNode {
     private func countNodes(_ node: Node, depth: Int, _ count: inout Int) throws {
         count += 1
         guard depth <= Self.maximumDepth, count <= Self.maximumNodeCount else {
-            throw fault("nested deeper than \(Self.maximumDepth) or more than \(Self.maximumNodeCount) values", code: .limit)
+            throw fault(
+                "nested deeper than \(Self.maximumDepth) or more than \(Self.maximumNodeCount) values", code: .limit)
         }
         switch node {
         case .mapping(let mapping):
@@ -157,7 +158,7 @@ struct ManifestNode {
     }
 
     /// The value as JSON: plain scalars by YAML 1.2's core schema, quoted ones as texts.
-    func json() -> JSONValue { Self.json(node) }
+    package func json() -> JSONValue { Self.json(node) }
 
     private static func json(_ node: Node) -> JSONValue {
         switch node {
@@ -186,9 +187,9 @@ struct ManifestNode {
 }
 
 /// The keys that a mapping of a manifest may have; `schema.json` says the same, and a test compares them.
-struct ManifestKeys: Sendable {
-    var required: [String]
-    var optional: [String]
+package struct ManifestKeys: Sendable {
+    package var required: [String]
+    package var optional: [String]
 
-    var all: [String] { required + optional }
+    package var all: [String] { required + optional }
 }

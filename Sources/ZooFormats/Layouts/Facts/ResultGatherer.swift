@@ -1,11 +1,11 @@
 import ZooBase
 
 /// Rows of results as they come in: one value per epoch wins, preferred spellings win over others.
-struct ResultGatherer {
+package struct ResultGatherer {
     /// The most epochs of one model.
-    static let maximumRowCount = 1_000_000
+    package static let maximumRowCount = 1_000_000
     /// The most problems told one by one.
-    static let maximumProblemCount = 100
+    package static let maximumProblemCount = 100
 
     var keys: ResultKeys
     private(set) var rows: [ResultRow] = []

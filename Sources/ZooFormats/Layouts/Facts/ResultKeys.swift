@@ -17,9 +17,9 @@ enum ResultKeyMeaning {
 }
 
 /// The keys of one result file: their meaning looked up once, then recognised by their place in the line.
-struct ResultKeys {
+package struct ResultKeys {
     /// The most different keys of a file beyond those that are known.
-    static let maximumExtraCount = 4096
+    package static let maximumExtraCount = 4096
 
     static let bookkeeping: Set<String> = [
         "trial_id", "done", "date", "timestamp", "time_this_iter_s", "time_since_restore", "iterations_since_restore",

@@ -29,11 +29,15 @@ struct ResultLines {
 
     /// Reads a whole file; the lines point into `buffer`.
     mutating func read(_ buffer: UnsafeRawBufferPointer) throws {
-        let fresh = self
         let text = buffer.starts(with: [0xEF, 0xBB, 0xBF]) ? UnsafeRawBufferPointer(rebasing: buffer[3...]) : buffer
+        var whole = self
+        if text.first(where: { $0 > 0x20 }) == UInt8(ascii: "["), whole.readWhole(text) {
+            self = whole
+            return
+        }
+        whole = self
         try readLines(text)
         guard gatherer.rows.isEmpty, gatherer.problemCount > 0 || isTruncated else { return }
-        var whole = fresh
         if whole.readWhole(text) { self = whole }
     }
 

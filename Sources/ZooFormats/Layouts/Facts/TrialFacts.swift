@@ -17,8 +17,10 @@ public struct TrialOptions: Sendable {
 
 /// What is wrong with a trial.
 public struct TrialFlags: OptionSet, Sendable, Hashable {
+    /// One bit per flag.
     public let rawValue: UInt16
 
+    /// Flags by their bits.
     public init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// The last result lies before the planned end and does not say `done`.

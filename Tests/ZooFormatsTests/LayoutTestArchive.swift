@@ -2,7 +2,7 @@ import ZooBase
 import ZooFormats
 
 /// An archive in memory: paths and texts, in a given order.
-struct MemoryArchive: Archive {
+struct LayoutTestArchive: Archive {
     let kind = "memory"
     let members: [ArchiveMember]
     let skipped: [SkippedMember] = []
