@@ -16,7 +16,7 @@ import ZooFormats
 /// Models are read in parallel, batch by batch, and recorded in their order while the next batch is being read, so
 /// that a catalog does not depend on the number of threads. Every batch is committed: a run that was killed goes on
 /// where it stopped, and one over an unchanged source reads nothing.
-public struct Indexer {
+public struct Indexer: Sendable {
     private let options: IndexOptions
     private let observer: (any IndexObserver)?
     /// Models read before they are recorded; bounds memory, and the work lost to a kill.
