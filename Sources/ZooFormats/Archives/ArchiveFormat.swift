@@ -54,13 +54,24 @@ public enum ArchiveFormat: Sendable, Hashable {
 
     /// Whether a member's name is one that archives have. PyTorch and Keras files, zips inside, have other names.
     public static func isArchiveName(_ path: String) -> Bool {
-        let name = path.split(separator: "/").last.map { $0.lowercased() } ?? ""
-        return suffixes.contains { name.hasSuffix($0) }
+        var path = path
+        return path.withUTF8 { bytes in suffixes.contains { ends(bytes, with: $0) } }
+    }
+
+    /// Compares without regard to case, from the end, since most names differ there.
+    private static func ends(_ bytes: UnsafeBufferPointer<UInt8>, with suffix: [UInt8]) -> Bool {
+        guard bytes.count >= suffix.count else { return false }
+        var (left, right) = (bytes.count - 1, suffix.count - 1)
+        while right >= 0 {
+            guard bytes[left] | 0x20 == suffix[right] else { return false }
+            (left, right) = (left - 1, right - 1)
+        }
+        return true
     }
 
     private static let suffixes = [
         ".zip", ".tar", ".7z", ".tgz", ".txz", ".tbz", ".tbz2", ".tzst", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst",
-    ]
+    ].map { Array($0.utf8) }
 }
 
 /// What a zip holds: files, or one checkpoint in a format that is itself a zip.
@@ -76,24 +87,28 @@ public enum ZipContent: String, Sendable {
 
     /// Looks at the names only.
     public init(_ directory: ZipDirectory) {
-        let names = directory.entries.lazy.filter { !$0.isFolder }.map(\.name)
-        if directory.entries.count < 10,
-            Set(names).isSuperset(of: ["config.json", "metadata.json", "model.weights.h5"])
-        {
+        let entries = directory.entries
+        if entries.count < 10, Set(entries.map(\.name)).isSuperset(of: Self.kerasNames) {
             self = .keras
-        } else if Self.isPyTorch(directory) {
+        } else if Self.isPyTorch(entries) {
             self = .pytorch
-        } else if !names.isEmpty, names.allSatisfy({ $0.hasSuffix(".npy") }) {
+        } else if entries.contains(where: { !$0.isFolder }),
+            entries.allSatisfy({ $0.isFolder || $0.name.hasSuffix(".npy") })
+        {
             self = .npz
         } else {
             self = .files
         }
     }
 
-    /// One top folder, a `data.pkl` directly in it, and beside that what `torch.save` writes.
-    private static func isPyTorch(_ directory: ZipDirectory) -> Bool {
-        let pickles = directory.entries.filter { $0.name.hasSuffix("/data.pkl") }
-        guard pickles.count == 1, let prefix = pickles.first?.name.dropLast("data.pkl".count) else { return false }
-        return prefix.dropLast().allSatisfy { $0 != "/" } && directory.entries.allSatisfy { $0.name.hasPrefix(prefix) }
+    private static let kerasNames = ["config.json", "metadata.json", "model.weights.h5"]
+
+    /// One top folder, that of the first entry, which all others share, and one `data.pkl` directly in it.
+    private static func isPyTorch(_ entries: [ZipEntry]) -> Bool {
+        guard let first = entries.first?.name, let slash = first.firstIndex(of: "/") else { return false }
+        let prefix = String(first[...slash])
+        guard entries.allSatisfy({ $0.name.hasPrefix(prefix) }) else { return false }
+        let pickle = prefix + "data.pkl"
+        return entries.contains { $0.name == pickle } && entries.count { $0.name.hasSuffix("/data.pkl") } == 1
     }
 }

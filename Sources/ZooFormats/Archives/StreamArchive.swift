@@ -1,6 +1,14 @@
 import CArchive
 import ZooBase
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// An archive that can only be read from beginning to end: a compressed tar, a 7z.
 ///
 /// Opening it is one pass, which copies the members that matter into a nameless temporary file; they are then slices of
@@ -113,6 +121,17 @@ private final class StreamPass {
     }
 
     private func walkTar(_ walker: TarWalker) throws {
+        try walkEntries(walker)
+        do { try walker.drain(limit: limit) } catch let error as ZooError
+            where error.code == .corrupt || error.code == .limit
+        {
+            if collector.skipped.last?.path != MemberCollector.restOfArchive {
+                collector.skip(MemberCollector.restOfArchive, "\(error.message); members before it may be damaged too")
+            }
+        }
+    }
+
+    private func walkEntries(_ walker: TarWalker) throws {
         try collector.walk(walker) { item, path, collector in
             try check(total: item.offset, next: item.byteCount)
             guard isInteresting(path) else {
@@ -132,6 +151,8 @@ private final class StreamPass {
     }
 
     private func walkSevenZip(_ bytes: Bytes) throws {
+        let locale = UTF8Locale()
+        defer { locale.end() }
         let handle = try ArchiveHandle(bytes) { _ = archive_read_support_format_7zip($0) }
         var isFirst = true
         do {
@@ -149,7 +170,13 @@ private final class StreamPass {
         let kind = archive_entry_filetype(entry)
         if kind == 0o040000 { return }
         let rawName = archive_entry_pathname_utf8(entry) ?? archive_entry_pathname(entry)
-        guard let path = try collector.path(rawName.map { Array(String(cString: $0).utf8) } ?? []) else { return }
+        guard let rawName else {
+            try collector.countCheck()
+            collector.skip("", "its name cannot be told in UTF-8")
+            return
+        }
+        let name = Array(UnsafeRawBufferPointer(start: rawName, count: strlen(rawName)))
+        guard let path = try collector.path(name) else { return }
         let refusal = SevenZipEntry.refusal(entry, kind: kind)
         if let refusal {
             try collector.countCheck()
@@ -205,5 +232,19 @@ private enum SevenZipEntry {
         if kind != 0o100000 { return "a device, pipe or socket" }
         if archive_entry_is_encrypted(entry) != 0 { return "encrypted" }
         return archive_entry_size_is_set(entry) == 0 ? "of unknown size" : nil
+    }
+}
+
+/// A UTF-8 locale for this thread: in the C locale, libarchive loses every name of a 7z that is not ASCII.
+private struct UTF8Locale {
+    private let locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nil) ?? newlocale(LC_CTYPE_MASK, "en_US.UTF-8", nil)
+    private let previous: locale_t?
+
+    init() { previous = locale.flatMap { uselocale($0) } }
+
+    func end() {
+        guard let locale else { return }
+        uselocale(previous)
+        freelocale(locale)
     }
 }

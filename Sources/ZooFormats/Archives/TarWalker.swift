@@ -74,6 +74,19 @@ final class TarWalker {
         return copied
     }
 
+    /// Reads what follows the end mark, so that a compressed source gets to check its sums.
+    ///
+    /// - Parameter limit: the most bytes the whole source may have.
+    func drain(limit: Int) throws {
+        while position <= limit {
+            try Cancellation.check()
+            let passed = try source.skip(1 << 20)
+            position += passed
+            if passed < 1 << 20 { return }
+        }
+        throw ZooError(.limit, "unpacks to more than \(limit) bytes")
+    }
+
     private func item(_ header: TarHeader, local: PaxRecords, longName: [UInt8]?) throws -> TarItem {
         var header = header
         if let size = local.size { header.size = size }
