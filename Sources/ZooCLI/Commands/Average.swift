@@ -78,8 +78,8 @@ package struct Average: ZooCommand {
     }
 
     package func run(in session: Session) throws {
-        var selected = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)
-        if method == .lawa { selected = Array(selected.suffix(latest)) }
+        let found = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)
+        let selected = method == .lawa ? Array(found.suffix(latest)) : found
         var options = LinearCombination.Options()
         options.pairing = tensorUnion ? .union : tensorIntersection ? .intersection : .strict
         options.strictBuffers = strictBuffers
