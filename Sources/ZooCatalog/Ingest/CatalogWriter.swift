@@ -43,6 +43,7 @@ public final class CatalogWriter {
         self.lock = lock
         queue = try CatalogFile.openWriter(path)
         connection = try queue.writeWithoutTransaction { try CatalogFile.connection($0, path) }
+        CatalogFile.detachObservers(connection)
         try CatalogFile.checkSchema(connection)
         statements = WriterStatements(connection)
         try loadInterned()
