@@ -46,7 +46,9 @@ let package = Package(
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
-        .testTarget(name: "ZooCatalogTests", dependencies: ["ZooCatalog", "ZooTestSupport"]),
+        .testTarget(
+            name: "ZooCatalogTests",
+            dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
     ],
     swiftLanguageModes: [.v6]
 )

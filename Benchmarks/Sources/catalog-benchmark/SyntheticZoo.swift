@@ -39,7 +39,8 @@ struct SyntheticZoo {
         let zoos = try (0..<8).map { index in
             (
                 zoo: try writer.upsert(ZooRecord(name: "zoo-\(index)", dataset: index < 4 ? "mnist" : "cifar10")),
-                source: try writer.begin(SourceRecord(path: "/zoos/zoo-\(index).zip", kind: "zip", byteCount: 1 << 33)).id
+                source: try writer.begin(SourceRecord(path: "/zoos/zoo-\(index).zip", kind: "zip", byteCount: 1 << 33))
+                    .id
             )
         }
         let layouts = Self.widths.map(layout(width:))

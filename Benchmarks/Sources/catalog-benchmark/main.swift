@@ -50,15 +50,21 @@ func build(_ path: String) throws {
     let start = seconds()
     let catalog = try Catalog.openOrCreate(path)
     let writer = try catalog.writer()
-    try zoo.write(to: writer) { print("  \($0) models, \(show(seconds() - start, 1)) s, \(show(peakMegabytes(), 1)) MB") }
+    try zoo.write(to: writer) {
+        print("  \($0) models, \(show(seconds() - start, 1)) s, \(show(peakMegabytes(), 1)) MB")
+    }
     try writer.close()
     let bytes = try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int ?? 0
     print("built \(zoo.models) models, \(zoo.models * zoo.epochs) checkpoints in \(show(seconds() - start, 1)) s")
-    print("  (\(show(processorSeconds(), 1)) s of processor time), \(bytes / 1_000_000) MB, peak resident \(show(peakMegabytes(), 1)) MB")
+    print(
+        "  (\(show(processorSeconds(), 1)) s of processor time), \(bytes / 1_000_000) MB, peak resident \(show(peakMegabytes(), 1)) MB"
+    )
 }
 
 /// Median and first milliseconds of a query.
-func time(_ catalog: Catalog, _ query: Query, runs: Int) throws -> (median: Double, first: Double, processor: Double, rows: Int) {
+func time(_ catalog: Catalog, _ query: Query, runs: Int) throws -> (
+    median: Double, first: Double, processor: Double, rows: Int
+) {
     var times: [Double] = []
     let before = processorSeconds()
     var rows = 0
@@ -107,7 +113,8 @@ func report(_ path: String) throws {
         let other = pandas[shape.name]
         let ratio = other.map { show($0 / median, 7) } ?? "      -"
         print(
-            padded(shape.name, 28) + show(median) + " " + show(first) + " " + show(processor) + " " + (other.map { show($0) } ?? "        -") + " "
+            padded(shape.name, 28) + show(median) + " " + show(first) + " " + show(processor) + " "
+                + (other.map { show($0) } ?? "        -") + " "
                 + ratio + "  \(rows)")
     }
     medians.sort()
@@ -121,7 +128,9 @@ do {
     let isKept = CommandLine.arguments.contains("--keep")
     if !FileManager.default.fileExists(atPath: path) { try build(path) }
     try report(path)
-    if !isKept { for suffix in ["", "-wal", "-shm", "-lock"] { try? FileManager.default.removeItem(atPath: path + suffix) } }
+    if !isKept {
+        for suffix in ["", "-wal", "-shm", "-lock"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+    }
 } catch {
     FileHandle.standardError.write(Data("error: \(error)\n".utf8))
     exit(1)

@@ -61,9 +61,11 @@ struct PreparedQuery {
 
     /// `epoch = last`: the right side is no name of a column.
     private static func namesLastOrBest(_ condition: Expression) -> Bool {
-        guard case .compare(_, let left, let right) = condition.kind, case .name("epoch") = left.kind else { return false }
+        guard case .compare(_, let left, let right) = condition.kind, case .name("epoch") = left.kind else {
+            return false
+        }
         switch right.kind {
-        case .name, .literal(.text): return true
+        case .name(let word), .literal(.text(let word)): return ["last", "best", "@last", "@best"].contains(word)
         default: return false
         }
     }
