@@ -70,7 +70,9 @@ let package = Package(
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
-        .testTarget(name: "ZooCatalogTests", dependencies: ["ZooCatalog", "ZooTestSupport"]),
+        .testTarget(
+            name: "ZooCatalogTests",
+            dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         .testTarget(name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooTestSupport"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "ZooTestSupport"], exclude: ["Fixtures"]),

@@ -17,7 +17,7 @@ public final class CatalogWriter {
     let connection: Connection
     let statements: WriterStatements
     private let queue: DatabaseQueue
-    private let lock: WriterLock
+    private var lock: WriterLock?
     private var uncommittedRows = 0
     private var transactionStart = 0.0
     private var isClosed = false
@@ -43,6 +43,7 @@ public final class CatalogWriter {
         self.lock = lock
         queue = try CatalogFile.openWriter(path)
         connection = try queue.writeWithoutTransaction { try CatalogFile.connection($0, path) }
+        CatalogFile.detachObservers(connection)
         try CatalogFile.checkSchema(connection)
         statements = WriterStatements(connection)
         try loadInterned()
@@ -65,7 +66,10 @@ public final class CatalogWriter {
         isClosed = true
         try commit()
         statements.finalizeAll()
+        defer { lock = nil }
         try? connection.execute("PRAGMA analysis_limit = 1000; PRAGMA optimize")
+        // Readers may keep the log alive; emptied, the file by itself is the whole catalog and can be copied.
+        try? connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         try CatalogFile.translating(connection.path) { try queue.close() }
     }
 

@@ -167,7 +167,6 @@ enum RangeBound {
         _ left: Expression, _ comparison: Expression.Comparison, _ right: Expression,
         _ compiler: inout ExpressionCompiler
     ) throws -> SQLText? {
-        if case .name("epoch") = left.kind, case .name = right.kind { return nil }
         guard let zone = try compiler.compile(left).zone, let constant = try compiler.compile(right).constant,
             ModelSet.kind(of: constant) == .number
         else { return nil }

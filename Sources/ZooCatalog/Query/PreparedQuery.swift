@@ -59,6 +59,17 @@ struct PreparedQuery {
         notes = compiler.resolver.notes
     }
 
+    /// `epoch = last`: the right side is no name of a column.
+    private static func namesLastOrBest(_ condition: Expression) -> Bool {
+        guard case .compare(_, let left, let right) = condition.kind, case .name("epoch") = left.kind else {
+            return false
+        }
+        switch right.kind {
+        case .name(let word), .literal(.text(let word)): return ["last", "best", "@last", "@best"].contains(word)
+        default: return false
+        }
+    }
+
     private static func isIndexed(_ condition: Expression) -> Bool {
         switch condition.kind {
         case .name(let name): ["@last", "@best", "is_last", "is_best"].contains(name)
@@ -81,13 +92,16 @@ struct PreparedQuery {
         compiler.what = "where"
         let expression = try ExpressionParser.parse(text, what: "where")
         for part in expression.conjuncts {
-            let sql = try compiler.condition(part)
-            conditions.append(
-                Condition(
-                    expression: part, sql: sql, models: try ModelSet.sql(part, &compiler),
-                    checkpoints: rows == .checkpoints ? try CheckpointSet.sql(part, &compiler) : nil,
-                    isIndexed: rows == .checkpoints && Self.isIndexed(part),
-                    ofRange: rows == .checkpoints ? try RangeBound.sql(part, &compiler) : nil))
+            var condition = Condition(expression: part, sql: try compiler.condition(part))
+            if !Self.namesLastOrBest(part) {
+                condition.models = try ModelSet.sql(part, &compiler)
+                if rows == .checkpoints {
+                    condition.checkpoints = try CheckpointSet.sql(part, &compiler)
+                    condition.ofRange = try RangeBound.sql(part, &compiler)
+                }
+            }
+            condition.isIndexed = rows == .checkpoints && Self.isIndexed(part)
+            conditions.append(condition)
         }
         return expression.names
     }

@@ -51,7 +51,11 @@ struct TopRows {
             while next {
                 var ids: [Int64] = []
                 while next, ids.count < chunk {
-                    if try isSettled(best, by: models) { return best.map(\.id) }
+                    if try isSettled(best, by: models) {
+                        // Models gathered before this one still have to be looked at.
+                        if ids.isEmpty { return best.map(\.id) }
+                        break
+                    }
                     ids.append(models.int(0))
                     next = try models.step()
                 }

@@ -49,7 +49,9 @@ public enum JournalMode: String, Sendable {
                 let mount = fields[4].replacing("\\040", with: " ")
                 let isAbove = mount == "/" || folder == mount || folder.hasPrefix(mount + "/")
                 // Of mounts at one place the last covers the others.
-                if isAbove, mount.utf8.count >= best?.length ?? 0 { best = (mount.utf8.count, String(fields[dash + 1])) }
+                if isAbove, mount.utf8.count >= best?.length ?? 0 {
+                    best = (mount.utf8.count, String(fields[dash + 1]))
+                }
             }
             return best?.kind
         }
