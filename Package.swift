@@ -48,10 +48,13 @@ let package = Package(
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooReportTests", dependencies: ["ZooReport", "ZooTestSupport"], exclude: ["Fixtures"]),
+            name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooCLITests", dependencies: ["ZooCLI", "ZooReport", "ZooTestSupport", "zoo"],
-            exclude: ["Fixtures"]),
+            name: "ZooCLITests",
+            dependencies: [
+                "ZooCLI", "ZooReport", "ZooTestSupport", "zoo",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )
