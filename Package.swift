@@ -75,10 +75,13 @@ let package = Package(
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         .testTarget(name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooTestSupport"]),
         .testTarget(
-            name: "ZooReportTests", dependencies: ["ZooReport", "ZooTestSupport"], exclude: ["Fixtures"]),
+            name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooCLITests", dependencies: ["ZooCLI", "ZooReport", "ZooTestSupport", "zoo"],
-            exclude: ["Fixtures"]),
+            name: "ZooCLITests",
+            dependencies: [
+                "ZooCLI", "ZooReport", "ZooTestSupport", "zoo",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

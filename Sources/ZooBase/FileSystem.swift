@@ -33,7 +33,7 @@ public struct FileSystem: Sendable {
         var space = statvfs()
         guard statvfs(folder, &space) == 0 else { throw ZooError.system("look at \(folder)", errno: errno) }
         freeByteCount = Int(space.f_bavail) * Int(space.f_frsize)
-        isWritable = access(folder, W_OK | X_OK) == 0
+        isWritable = Self.nameless(in: folder).map { close($0) == 0 } ?? false
         #if os(Linux)
             let name = Self.mountedKind(folder) ?? "unknown"
             kind = name
@@ -51,10 +51,7 @@ public struct FileSystem: Sendable {
     public var allowsWriteAheadLog: Bool { !isShared && isWritable && sharedMappingWorks() }
 
     private func sharedMappingWorks() -> Bool {
-        var template = Array("\(folder)/.zoo-check-XXXXXX".utf8CString)
-        let descriptor = mkstemp(&template)
-        guard descriptor >= 0 else { return false }
-        unlink(template)
+        guard let descriptor = Self.nameless(in: folder) else { return false }
         defer { close(descriptor) }
         var lock = flock()
         lock.l_type = Int16(F_WRLCK)
@@ -67,6 +64,15 @@ public struct FileSystem: Sendable {
         memory.storeBytes(of: 0x5A, as: UInt8.self)
         var seen: UInt8 = 0
         return pread(descriptor, &seen, 1, 0) == 1 && seen == 0x5A
+    }
+
+    /// A new file without a name, which really being there is the only proof that one may write; nil otherwise.
+    private static func nameless(in folder: String) -> Int32? {
+        var template = Array("\(folder)/.zoo-check-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&template)
+        guard descriptor >= 0 else { return nil }
+        unlink(template)
+        return descriptor
     }
 
     #if os(Linux)

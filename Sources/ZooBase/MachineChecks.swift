@@ -26,8 +26,8 @@ public enum MachineChecks {
                 value: .array(extensions.map(JSONValue.string)),
                 text: extensions.isEmpty ? "none" : extensions.joined(separator: " "),
                 remedy: extensions.isEmpty ? "AVX2 or NEON is several times faster" : ""),
-            bytes("memory", Machine.memoryByteCount),
-            bytes("free memory", Machine.availableMemoryByteCount),
+            bytes("memory", key: "memory_bytes", Machine.memoryByteCount),
+            bytes("free memory", key: "free_memory_bytes", Machine.availableMemoryByteCount),
         ]
     }
 
@@ -39,15 +39,16 @@ public enum MachineChecks {
             + [writeAheadLog(folder)]
     }
 
-    private static func bytes(_ name: String, _ count: Int?) -> SystemCheck.Finding {
-        guard let count else { return .init(name, value: .null, text: "unknown") }
-        return .init(name, value: .int(Int64(count)), text: Quantity.bytes(count))
+    private static func bytes(_ name: String, key: String, _ count: Int?) -> SystemCheck.Finding {
+        guard let count else { return .init(name, key: key, value: .null, text: "unknown") }
+        return .init(name, key: key, value: .int(Int64(count)), text: Quantity.bytes(count))
     }
 
     private static func place(_ name: String, _ path: String, changedBy remedy: String) -> [SystemCheck.Finding] {
         guard let system = try? FileSystem(of: path) else {
             return [.init(name, .problem, value: .string(path), text: "\(path): cannot be looked at", remedy: remedy)]
         }
+        let key = String(name.map { $0 == " " ? "_" : $0 })
         let isNew = system.folder != path
         let writable = system.isWritable
         let state = writable ? (isNew ? "will be made" : "writable") : "not writable"
@@ -58,8 +59,8 @@ public enum MachineChecks {
                 name, writable ? .ok : .problem, value: .string(path), text: "\(path) (\(system.kind), \(state))",
                 remedy: writable ? "" : remedy),
             .init(
-                "\(name), free", isScarce ? .warning : .ok, value: .int(Int64(system.freeByteCount)),
-                text: Quantity.bytes(system.freeByteCount),
+                "\(name), free", isScarce ? .warning : .ok, key: "\(key)_free_bytes",
+                value: .int(Int64(system.freeByteCount)), text: Quantity.bytes(system.freeByteCount),
                 remedy: isScarce ? "less than \(Quantity.bytes(scarce)) left: \(remedy)" : ""),
         ]
     }

@@ -79,7 +79,8 @@ public enum Quantity {
 
     private static func pair(_ total: Int, _ base: Int, _ large: String, _ small: String) -> String {
         let rest = total % base
-        return rest == 0 ? "\(total / base) \(large)" : "\(total / base) \(large) \(rest < 10 ? "0" : "")\(rest) \(small)"
+        return rest == 0
+            ? "\(total / base) \(large)" : "\(total / base) \(large) \(rest < 10 ? "0" : "")\(rest) \(small)"
     }
 
     private static func format(_ pattern: String, _ digits: Int, _ value: Double) -> String {

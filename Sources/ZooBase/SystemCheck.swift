@@ -30,6 +30,9 @@ public struct SystemCheck: Sendable {
     public struct Finding: Sendable {
         /// A short name, unique within the topic: "HDF5".
         public let name: String
+        /// The member of the JSON object that carries the value: the name in lower case with underscores unless it
+        /// needs a unit: "memory_bytes".
+        public let key: String
         /// What it means.
         public let status: Status
         /// The value for programs.
@@ -41,9 +44,11 @@ public struct SystemCheck: Sendable {
 
         /// Creates a finding.
         public init(
-            _ name: String, _ status: Status = .info, value: JSONValue, text: String? = nil, remedy: String = ""
+            _ name: String, _ status: Status = .info, key: String? = nil, value: JSONValue, text: String? = nil,
+            remedy: String = ""
         ) {
             self.name = name
+            self.key = key ?? String(name.lowercased().map { $0.isLetter || $0.isNumber ? $0 : "_" })
             self.status = status
             self.value = value
             self.text = text ?? value.string ?? value.text()

@@ -25,7 +25,8 @@ public enum FormatChecks {
         var numbers: (major: UInt32, minor: UInt32, release: UInt32) = (0, 0, 0)
         guard H5get_libversion(&numbers.major, &numbers.minor, &numbers.release) >= 0 else {
             return .init(
-                "HDF5", .problem, value: .null, text: "does not answer", remedy: "apt-get install --reinstall libhdf5-dev")
+                "HDF5", .problem, value: .null, text: "does not answer",
+                remedy: "apt-get install --reinstall libhdf5-dev")
         }
         return .init("HDF5", .ok, value: .string("\(numbers.major).\(numbers.minor).\(numbers.release)"))
     }

@@ -26,7 +26,7 @@ struct CellFormat {
     func text(_ cell: Table.Cell) -> String {
         switch cell {
         case .text(let text): Self.printable(text)
-        case .integer(let value): integer(value)
+        case .integer(let value): column.kind == .double ? double(Double(value)) : integer(value)
         case .double(let value): double(value)
         case .bool(let value): value ? "yes" : "no"
         case .json(.string(let text)): Self.printable(text)
@@ -67,7 +67,9 @@ struct CellFormat {
         let forSmallest = 2 - places(smallest)
         let wanted = min(max(0, forLargest, forSmallest), 6)
         return (0...wanted).first { used in
-            numbers.allSatisfy { Quantity.fixed($0, decimals: used).double == Quantity.fixed($0, decimals: wanted).double }
+            numbers.allSatisfy {
+                Quantity.fixed($0, decimals: used).double == Quantity.fixed($0, decimals: wanted).double
+            }
         }
     }
 
@@ -93,7 +95,8 @@ struct CellFormat {
         var clean = ""
         for scalar in text.unicodeScalars {
             switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: clean += scalar == "\u{200D}" ? "\u{200D}" : "\u{FFFD}"
+            case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate:
+                clean += scalar == "\u{200D}" ? "\u{200D}" : "\u{FFFD}"
             default: clean.unicodeScalars.append(scalar)
             }
         }

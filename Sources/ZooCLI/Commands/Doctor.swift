@@ -58,13 +58,13 @@ package struct Diagnosis: Sendable {
         object["ok"] = .bool(!findings.contains { $0.finding.status == .problem })
         for (topic, finding) in findings {
             var members = object[topic]?.object ?? JSONObject()
-            members[Self.key(finding.name)] = finding.value
+            members[finding.key] = finding.value
             object[topic] = .object(members)
         }
         object["problems"] = .array(
             attention.map { topic, finding in
                 [
-                    "topic": .string(topic), "name": .string(Self.key(finding.name)),
+                    "topic": .string(topic), "name": .string(finding.key),
                     "status": .string(finding.status.rawValue), "found": .string(finding.text),
                     "remedy": .string(finding.remedy),
                 ]
@@ -92,19 +92,6 @@ package struct Diagnosis: Sendable {
         guard let first = problems.first else { return }
         let more = problems.count > 1 ? " (and \(problems.count - 1) more problems)" : ""
         throw ZooError(.io, "\(first.finding.name): \(first.finding.text)\(more)", hint: first.finding.remedy)
-    }
-
-    /// A name as a JSON key: `free memory` is `free_memory`.
-    private static func key(_ name: String) -> String {
-        var key = ""
-        for character in name.lowercased() {
-            if character.isLetter || character.isNumber {
-                key.append(character)
-            } else if key.last != "_" {
-                key.append("_")
-            }
-        }
-        return key
     }
 }
 

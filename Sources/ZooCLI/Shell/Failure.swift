@@ -105,7 +105,8 @@ package enum ErrorReport {
         let rest = failure.items.count - shown.count
         if rest > 0 { lines.append("zoo: failed: and \(Quantity.count(rest)) more; --verbose lists them all") }
         lines.append(
-            "zoo: error: \(Quantity.count(failure.items.count)) of \(Quantity.count(failure.total)) \(failure.kind) failed")
+            "zoo: error: \(Quantity.count(failure.items.count)) of \(Quantity.count(failure.total)) \(failure.kind) failed"
+        )
         return lines
     }
 

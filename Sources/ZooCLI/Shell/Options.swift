@@ -9,7 +9,7 @@ package struct GlobalOptions: ParsableArguments {
             "Catalog file. Default: $ZOO_CATALOG, else zoos/catalog.sqlite.", valueName: "file"))
     package var catalog: String?
 
-    @Flag(help: "How results are written. Default: aligned text.")
+    @Flag
     package var format: FormatFlag?
 
     @Option(help: ArgumentHelp("Seed of everything random.", valueName: "number"))
@@ -18,8 +18,7 @@ package struct GlobalOptions: ParsableArguments {
     @Option(name: .shortAndLong, help: ArgumentHelp("Threads. Default: one per processor.", valueName: "number"))
     package var jobs: Int?
 
-    @Flag(help: "How much is said on standard error besides errors.")
-    package var verbosity: Verbosity = .normal
+    @Flag package var verbosity: Verbosity?
 
     /// All as they are by default.
     package init() {}
@@ -61,39 +60,30 @@ package enum FormatFlag: String, EnumerableFlag {
     /// What help says of a format.
     package static func help(for value: FormatFlag) -> ArgumentHelp? {
         switch value {
-        case .text: "Aligned columns."
-        case .json: "JSON: an array of objects, or an object."
-        case .jsonl: "JSON, one object per line."
-        case .csv: "Comma-separated values (RFC 4180)."
-        case .markdown: "A Markdown table."
-        case .parquet: "Apache Parquet; needs --output or a pipe."
+        case .text: "Results as aligned columns (the default)."
+        case .json: "Results as JSON: an array of objects, or an object."
+        case .jsonl: "Results as JSON, one object per line."
+        case .csv: "Results as comma-separated values (RFC 4180)."
+        case .markdown: "Results as a Markdown table."
+        case .parquet: "Results as Apache Parquet, to a file or pipe."
         }
     }
 }
 
-/// How much is said on standard error.
+/// How much is said on standard error; progress and notes when neither is asked for.
 package enum Verbosity: EnumerableFlag {
     /// Errors only.
     case quiet
-    /// Progress and notes.
-    case normal
     /// Also the causes of errors and every failed item.
     case verbose
 
-    /// `--quiet` and `--verbose` with their letters; the usual amount has no option.
-    package static func name(for value: Verbosity) -> NameSpecification {
-        switch value {
-        case .quiet: .shortAndLong
-        case .normal: []
-        case .verbose: .shortAndLong
-        }
-    }
+    /// `--quiet` and `--verbose`, with their letters.
+    package static func name(for value: Verbosity) -> NameSpecification { .shortAndLong }
 
     /// What help says.
     package static func help(for value: Verbosity) -> ArgumentHelp? {
         switch value {
         case .quiet: "Say nothing but errors."
-        case .normal: nil
         case .verbose: "Say more: causes of errors, every failed item."
         }
     }

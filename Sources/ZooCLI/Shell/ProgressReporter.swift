@@ -130,9 +130,9 @@ package final class ProgressReporter: Sendable {
     /// The total, unless it was wrong.
     private func knownTotal(_ state: State) -> Int? { state.total.flatMap { $0 >= state.done && $0 > 0 ? $0 : nil } }
 
-    /// Whole percent, rounded down.
+    /// Whole percent, rounded down: 100 means done.
     private func percent(_ state: State, _ total: Int) -> Int {
-        Int(Double(state.done) / Double(total) * 100 - (state.done < total ? 1e-9 : 0))
+        state.done < total ? min(99, Int(Double(state.done) * 100 / Double(total))) : 100
     }
 
     private func amount(_ value: Int) -> String {
@@ -145,7 +145,7 @@ package final class ProgressReporter: Sendable {
     private func pace(_ rate: Double) -> String {
         switch unit {
         case .items: Quantity.short(rate) + "/s"
-        case .bytes: Quantity.bytes(Int(rate)) + "/s"
+        case .bytes: Quantity.bytes(Int(rate.rounded())) + "/s"
         }
     }
 

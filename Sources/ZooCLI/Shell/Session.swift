@@ -19,8 +19,8 @@ package struct Session: Sendable {
     package let seed: UInt64
     /// Threads to use.
     package let jobs: Int
-    /// How much is said on standard error.
-    package let verbosity: Verbosity
+    /// How much is said on standard error; nil for the usual amount.
+    package let verbosity: Verbosity?
     /// The format that an option asked for; nil for the default.
     package let format: TableFormat?
     /// The file that results go to; nil for standard output.
@@ -72,11 +72,14 @@ package struct Session: Sendable {
     /// otherwise.
     package func emit(_ object: JSONValue, as table: @autoclosure () -> Table) throws {
         switch resultFormat.name {
-        case TableFormat.json.name: try withOutput { output, _ in try output.write(Array((object.text(indent: 2) + "\n").utf8)) }
-        case TableFormat.jsonl.name: try withOutput { output, _ in try output.write(Array((object.text() + "\n").utf8)) }
+        case TableFormat.json.name: try emit(text: object.text(indent: 2) + "\n")
+        case TableFormat.jsonl.name: try emit(text: object.text() + "\n")
         default: try emit(table())
         }
     }
+
+    /// Writes text as it is: a generated script, a card.
+    package func emit(text: String) throws { try withOutput { output, _ in try output.write(Array(text.utf8)) } }
 
     private func withOutput(_ body: (any ByteOutput, RenderOptions) throws -> Void) throws {
         if let outputPath {
@@ -88,7 +91,8 @@ package struct Session: Sendable {
         }
         guard !resultFormat.isBinary || !Terminal.isTerminal(STDOUT_FILENO) else {
             throw ZooError(
-                .usage, "\(resultFormat.name) is not for a terminal", hint: "add --output FILE.\(resultFormat.extensions[0])")
+                .usage, "\(resultFormat.name) is not for a terminal",
+                hint: "add --output FILE.\(resultFormat.extensions[0])")
         }
         let output = DescriptorOutput(STDOUT_FILENO, name: "standard output")
         let options = RenderOptions(

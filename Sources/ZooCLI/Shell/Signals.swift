@@ -20,6 +20,12 @@ enum Signals {
         _ = Cancellation.isRequested
         _ = asked.load(ordering: .relaxed)
         signal(SIGPIPE, SIG_IGN)
+        // Some launchers start their children with these blocked, which would make the program unstoppable.
+        var wanted = sigset_t()
+        sigemptyset(&wanted)
+        sigaddset(&wanted, SIGINT)
+        sigaddset(&wanted, SIGTERM)
+        sigprocmask(SIG_UNBLOCK, &wanted, nil)
         for number in [SIGINT, SIGTERM] {
             // A program started in the background with SIGINT ignored keeps ignoring it.
             var current = sigaction()

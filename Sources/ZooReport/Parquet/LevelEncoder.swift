@@ -2,15 +2,15 @@
 ///
 /// A run is a varint header and its content: an even header is `count << 1` and one value in whole bytes; an odd one
 /// is `groups << 1 | 1` and `groups × 8` values packed at `bitWidth` bits, least significant first.
-enum LevelEncoder {
+package enum LevelEncoder {
     /// A repeat of this many equal values is cheaper as a run than packed.
     private static let shortestRun = 8
 
     /// Bits needed for values up to `maximum`.
-    static func bitWidth(maximum: Int) -> Int { Int.bitWidth - max(0, maximum).leadingZeroBitCount }
+    package static func bitWidth(maximum: Int) -> Int { Int.bitWidth - max(0, maximum).leadingZeroBitCount }
 
     /// Encodes values below `1 << bitWidth`.
-    static func encode(_ values: [UInt32], bitWidth: Int) -> [UInt8] {
+    package static func encode(_ values: [UInt32], bitWidth: Int) -> [UInt8] {
         var output: [UInt8] = []
         var packedStart = 0
         var position = 0

@@ -21,6 +21,8 @@ struct ParquetColumn {
     private var dictionary: [String: UInt32]? = [:]
     private var dictionaryBytes: [UInt8] = []
     private var indices: [UInt32] = []
+    /// The text that the last index stands for.
+    private var lastText = ""
     private var integerRange: (low: Int64, high: Int64)?
     private var doubleRange: (low: Double, high: Double)?
     private(set) var nullCount = 0
@@ -79,10 +81,10 @@ struct ParquetColumn {
     }
 
     private mutating func append(_ text: String) {
-        if let known = dictionary?[text] {
-            indices.append(known)
-            return
-        }
+        // Neighbouring rows often belong to one model: a comparison is cheaper than a look-up.
+        if dictionary != nil, text == lastText, let last = indices.last { return indices.append(last) }
+        lastText = text
+        if let known = dictionary?[text] { return indices.append(known) }
         guard let next = dictionary?.count, next < Self.dictionaryLimit else {
             if dictionary != nil { spellOutDictionary() }
             Self.append(text, to: &plain)

@@ -30,16 +30,25 @@ final class MarkdownSink: TableSink {
         try buffer.drain()
     }
 
-    /// A bar would end the cell; line ends would end the row; `<`, `*`, `_` and `` ` `` could become markup.
+    /// A bar would end the cell; line ends would end the row; `<`, `*`, `` ` `` and an underscore that is not inside a
+    /// word could become markup.
     private func escape(_ text: String) -> String {
         var escaped = ""
-        for scalar in text.unicodeScalars {
+        var isAfterWord = false
+        let scalars = Array(text.unicodeScalars)
+        for (position, scalar) in scalars.enumerated() {
+            let isWord = scalar.properties.isAlphabetic || scalar.properties.numericType != nil
             switch scalar {
-            case "|", "*", "_", "`", "\\", "[", "]": escaped += "\\\(scalar)"
+            case "|", "*", "`", "\\", "[", "]": escaped += "\\\(scalar)"
+            case "_":
+                let next = position + 1 < scalars.count ? scalars[position + 1].properties : nil
+                let isInside = isAfterWord && (next?.isAlphabetic == true || next?.numericType != nil)
+                escaped += isInside ? "_" : "\\_"
             case "<": escaped += "&lt;"
             case "\n", "\r", "\t": escaped += " "
             default: escaped.unicodeScalars.append(scalar)
             }
+            isAfterWord = isWord
         }
         return escaped
     }

@@ -12,7 +12,7 @@ extension TableFormat {
 ///
 /// Layout: `PAR1`; per row group and column an optional dictionary page and one data page, each behind its header;
 /// the file's metadata; its length in four bytes; `PAR1`.
-final class ParquetSink: TableSink {
+package final class ParquetSink: TableSink {
     private static let magic = Array("PAR1".utf8)
     /// zlib's level, 1 to 9: levels above 2 cost several times the time for a few percent.
     private static let compressionLevel: Int32 = 2
@@ -26,10 +26,12 @@ final class ParquetSink: TableSink {
     private var groups: [ParquetFooter.RowGroup] = []
     private var rowCount = 0
 
+    /// Prepares to write to `output`.
+    ///
     /// - Parameters:
     ///   - rowLimit: rows per row group at most.
     ///   - byteLimit: bytes of values per row group, about.
-    init(
+    package init(
         _ output: any ByteOutput, metadata: [String: String], rowLimit: Int = 1 << 17, byteLimit: Int = 48 << 20
     ) {
         self.output = output
@@ -38,12 +40,16 @@ final class ParquetSink: TableSink {
         self.byteLimit = byteLimit
     }
 
-    func begin(_ columns: [Table.Column]) throws {
+    /// Writes the magic number.
+    package func begin(_ columns: [Table.Column]) throws {
         self.columns = columns.map { ParquetColumn($0) }
         try write(Self.magic)
     }
 
-    func append(_ row: [Table.Cell]) throws {
+    /// Takes a row; writes a row group when there are enough.
+    ///
+    /// - Throws: `mismatch` naming row and column when a cell is not of its column's kind.
+    package func append(_ row: [Table.Cell]) throws {
         for (position, cell) in row.enumerated() {
             do { try columns[position].append(cell) } catch let error as ZooError {
                 throw error.at("row \(rowCount + 1)")
@@ -56,7 +62,8 @@ final class ParquetSink: TableSink {
         }
     }
 
-    func end() throws {
+    /// Writes the last row group and the file's metadata.
+    package func end() throws {
         try writeGroup()
         let footer = ParquetFooter(
             columns: columns.map(\.column), groups: groups, rowCount: rowCount, metadata: metadata)

@@ -1,0 +1,127 @@
+import Foundation
+import Testing
+import ZooBase
+import ZooReport
+import ZooTestSupport
+
+@Suite struct FigureTests {
+    @Test(arguments: FigureGallery.all.map(\.name))
+    func drawsAsCommitted(_ name: String) throws {
+        let figure = try #require(FigureGallery.all.first { $0.name == name }?.figure)
+        #expect(figure.svg == figure.svg)
+        #expect(Golden.difference(figure.svg, "Tests/ZooReportTests/Fixtures/Figures/\(name).svg") == nil)
+        // For looking at: ZOO_FIGURE_FOLDER=/tmp/figures
+        if let folder = ProcessInfo.processInfo.environment["ZOO_FIGURE_FOLDER"] {
+            try AtomicFile.write("\(folder)/\(name).png", figure.png())
+        }
+    }
+
+    @Test(arguments: FigureGallery.all.map(\.name))
+    func svgIsWellFormed(_ name: String) throws {
+        let figure = try #require(FigureGallery.all.first { $0.name == name }?.figure)
+        var open: [Substring] = []
+        for tag in figure.svg.split(separator: "<").filter({ !$0.hasPrefix("\n") }) {
+            let body = tag.prefix { $0 != ">" }
+            #expect(tag.contains(">"))
+            #expect(body.filter { $0 == "\"" }.count % 2 == 0)
+            let word = body.prefix { $0 != " " && $0 != "/" }
+            if body.hasPrefix("/") {
+                #expect(open.popLast() == body.dropFirst())
+            } else if !body.hasSuffix("/") {
+                open.append(word)
+            }
+        }
+        #expect(open.isEmpty)
+        #expect(!figure.svg.contains("nan") && !figure.svg.contains("inf\""))
+    }
+
+    @Test func picturesHaveTheSizeAndColoursOfTheFigure() throws {
+        // One black-on-white cell map: the left half blue, the right half red.
+        let map = HeatMap(x: [0, 1], y: [0], values: [-1, 1], colors: .diverging(center: 0))
+        let figure = Figure([Panel(layers: [.heatMap(map)])], panelWidth: 200, panelHeight: 100)
+        for scale in [1.0, 2, 1.5] {
+            let picture = try PNGReader(figure.png(scale: scale))
+            #expect(picture.width == Int((224 * scale).rounded()))
+            #expect(picture.height == Int((124 * scale).rounded()))
+            #expect(picture[0, 0] == [255, 255, 255])
+            let row = Int(55 * scale)
+            #expect(picture[Int(60 * scale), row] == [0x21, 0x66, 0xAC])
+            #expect(picture[Int(140 * scale), row] == [0xB2, 0x18, 0x2B])
+        }
+    }
+
+    @Test func pictureAndPageAgree() throws {
+        // Every dot of the page is found in the picture, in its colour.
+        let scatter = Scatter(x: [1.1, 2.2, 2.8, 3.9], y: [2.3, 1.2, 3.8, 3.3])
+        let figure = Figure([Panel(layers: [.scatter(scatter)])])
+        let picture = try PNGReader(figure.png(scale: 2))
+        let circles = figure.svg.split(separator: "\n").filter { $0.hasPrefix("<circle") }
+        #expect(circles.count == 4)
+        for circle in circles {
+            let numbers = circle.split(separator: "\"").compactMap { Double($0) }
+            let pixel = picture[Int(numbers[0] * 2), Int(numbers[1] * 2)]
+            // #0072b2 at three quarters over white.
+            #expect(zip(pixel, [64, 149, 197]).allSatisfy { abs(Int($0) - $1) <= 1 })
+        }
+    }
+
+    @Test func emptyAndOddFiguresDraw() throws {
+        let odd: [Layer] = [
+            .line(Line(x: [], y: [])), .line(Line(x: [1], y: [.nan])), .line(Line(x: [.infinity, 1], y: [1, 1])),
+            .scatter(Scatter(x: [5], y: [5])), .histogram(Histogram(samples: [])),
+            .histogram(Histogram(samples: [2, 2, 2])), .bars(Bars(values: [])),
+            .heatMap(HeatMap(x: [], y: [], values: [])), .heatMap(HeatMap(x: [0], y: [0], values: [.nan])),
+        ]
+        for layer in odd {
+            for scale in [Axis.Scale.linear, .log2, .log10, .categories([])] {
+                let figure = Figure([Panel(x: Axis(scale: scale), y: Axis(scale: scale), layers: [layer])])
+                #expect(!figure.svg.contains("nan"))
+                #expect(try PNGReader(figure.png(scale: 1)).width > 0)
+            }
+        }
+        #expect(try PNGReader(Figure([]).png()).width > 0)
+        #expect(throws: ZooError.self) { try Figure([Panel()], panelWidth: 1e9).png() }
+    }
+
+    @Test func histogramsCountEverySample() {
+        var generator = SeededGenerator(seed: 1)
+        let samples = (0..<1000).map { _ in Double.random(in: -3...5, using: &generator) }
+        let histogram = Histogram(samples: samples + [.nan, .infinity])
+        #expect(histogram.heights.reduce(0, +) == 1000)
+        #expect(histogram.edges.first == samples.min())
+        #expect(histogram.edges.last == samples.max())
+        // Freedman–Diaconis: width 2·4/10 over a range of 8 makes 10 bins.
+        #expect((9...11).contains(histogram.heights.count))
+        #expect(Histogram(samples: [0, 1, 2, 3], binCount: 4).heights == [1, 1, 1, 1])
+    }
+}
+
+@Suite struct AxisTickTests {
+    private func labels(_ axis: Axis, _ values: [Double]) -> [String] {
+        // Tick labels are the texts of the page that are numbers.
+        let figure = Figure([Panel(x: axis, layers: [.line(Line(x: values, y: values.map { _ in 0 }))])])
+        return figure.svg.split(separator: "\n").filter { $0.hasPrefix("<text") && $0.contains("\"middle\"") }.map {
+            line in
+            line.split(separator: ">").dropFirst().map { $0.prefix { $0 != "<" } }.joined(separator: "^")
+                .replacingOccurrences(of: "^^", with: "").trimmingCharacters(in: ["^"])
+        }
+    }
+
+    @Test func linearTicksAreRound() {
+        #expect(labels(Axis(), [0, 100]) == ["0", "20", "40", "60", "80", "100"])
+        #expect(labels(Axis(), [-0.5, 0.5]) == ["−0.4", "−0.2", "0.0", "0.2", "0.4"])
+        #expect(
+            labels(Axis(), [0, 3e8]) == ["0", "0.5×10^8", "1.0×10^8", "1.5×10^8", "2.0×10^8", "2.5×10^8", "3.0×10^8"])
+    }
+
+    @Test func logarithmicTicksArePowers() {
+        #expect(labels(Axis(scale: .log10), [0.01, 100]) == ["0.01", "0.1", "1", "10", "100"])
+        #expect(labels(Axis(scale: .log10), [1e-6, 1e-2]) == ["10^−6", "10^−5", "10^−4", "10^−3", "10^−2"])
+        #expect(labels(Axis(scale: .log2), [2, 64]) == ["2", "4", "8", "16", "32", "64"])
+        #expect(labels(Axis(scale: .log10), [2, 9]) == ["2", "3", "5", "7"])
+    }
+
+    @Test func categoriesKeepTheirNames() {
+        #expect(labels(Axis(categories: ["a", "b & c"]), [0, 1]) == ["a", "b &amp; c"])
+    }
+}
