@@ -4,6 +4,8 @@
 enum PickleLimits {
     /// Bytes of one pickle. Tensor data lie outside of it.
     static let byteCount = 64 << 20
+    /// Bytes of a pickle that lies compressed in its archive, which PyTorch never does.
+    static let packedByteCount = 16 << 20
     /// Opcodes executed.
     static let opcodeCount = 10_000_000
     /// Values on the stack at one time.

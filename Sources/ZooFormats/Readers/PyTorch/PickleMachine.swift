@@ -387,7 +387,13 @@ package struct PickleMachine: ~Copyable {
         if text == "00" { return try push(PickleValue(kind: .false)) }
         if text == "01" { return try push(PickleValue(kind: .true)) }
         if text.hasSuffix("L") { text.removeLast() }
-        guard let value = Int64(text) else { throw unsupported("the integer '\(text.prefix(40))' needs over 64 bits") }
+        guard let value = Int64(text) else {
+            let digits = text.hasPrefix("-") ? text.dropFirst() : text[...]
+            guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+                throw corrupt("'\(text.prefix(40))' is not an integer")
+            }
+            throw unsupported("the integer '\(text.prefix(40))' needs over 64 bits")
+        }
         try push(.int(value))
     }
 

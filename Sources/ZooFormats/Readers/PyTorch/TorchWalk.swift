@@ -121,6 +121,7 @@ struct TorchWalk {
         if isOptimizer(value) { return try visitOptimizer(value, depth) }
         if isModule(value) { return try visitModule(value, path, depth) }
         if let pairs = graph.pairs(value) {
+            if depth == 0, let node = graph.node(value) { reserve(Int(node.count) / 2) }
             try visitPairs(pairs, path, value.payload, depth)
             return
         }
@@ -132,6 +133,14 @@ struct TorchWalk {
         } else if path.isEmpty {
             try addFact("value", value)
         }
+    }
+
+    private mutating func reserve(_ most: Int) {
+        // Most keys may be anything but tensors, so this is no more than a good start.
+        let count = min(most, 256)
+        tensors.reserveCapacity(count)
+        owners.reserveCapacity(count)
+        positions.reserveCapacity(count)
     }
 
     private mutating func visitPairs(_ pairs: PicklePairs, _ path: String, _ owner: Int64, _ depth: Int) throws {

@@ -62,11 +62,10 @@ struct TorchZip: Sendable {
     }
 
     private func graph(of entry: ZipEntry) throws -> PickleGraph {
-        guard entry.byteCount <= PickleLimits.byteCount else {
+        let most = entry.method == 0 ? PickleLimits.byteCount : PickleLimits.packedByteCount
+        guard entry.byteCount <= most else {
             throw ZooError(
-                .limit,
-                "\(directory.name)!/\(entry.name): \(entry.byteCount) bytes; "
-                    + "\(PickleLimits.byteCount) are allowed")
+                .limit, "\(directory.name)!/\(entry.name): \(entry.byteCount) bytes; \(most) are allowed")
         }
         let pickle = try directory.bytes(of: entry)
         return try ZooError.locate("\(directory.name)!/\(entry.name)") { try PickleMachine.parse(pickle) }
