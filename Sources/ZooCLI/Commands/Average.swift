@@ -94,7 +94,8 @@ package struct Average: ZooCommand {
         let bytes = combination.tensorInfos.reduce(0) { $0 + $1.byteCount }
         let progress = session.progress("average", total: bytes, unit: .bytes)
         try CheckpointWriters.write(
-            combination, to: to, metadata: ["format": "pt", "zoo_method": "average \(method.rawValue)"], jobs: session.jobs
+            combination, to: to, metadata: ["format": "pt", "zoo_method": "average \(method.rawValue)"],
+            jobs: session.jobs
         ) { progress.advance(by: $0) }
         progress.finish()
         try report(selected, coefficients, combination, session)

@@ -150,7 +150,8 @@ struct Comparison {
         let order: [Change] = [.equal, .changed, .retyped, .reshaped, .added, .removed]
         let parts = order.compactMap { change in counts[change].map { "\($0) \(change.rawValue)" } }
         let sum = total
-        return "\(parts.joined(separator: ", ")); distance \(sum.squared_distance.squareRoot()), cosine \(Self.cosine(sum))"
+        return
+            "\(parts.joined(separator: ", ")); distance \(sum.squared_distance.squareRoot()), cosine \(Self.cosine(sum))"
     }
 }
 

@@ -66,7 +66,8 @@ struct Inspection {
         let tensors = zip(infos, digests).map { info, digest -> JSONValue in
             var object = JSONObject([
                 ("name", .string(info.name)), ("dtype", .string(info.dtype.rawValue)),
-                ("shape", .array(info.shape.dimensions.map { .int(Int64($0)) })), ("bytes", .int(Int64(info.byteCount))),
+                ("shape", .array(info.shape.dimensions.map { .int(Int64($0)) })),
+                ("bytes", .int(Int64(info.byteCount))),
             ])
             if let digest { object["sha256"] = .string(digest) }
             return .object(object)
@@ -88,7 +89,9 @@ struct Inspection {
         var table = Table(columns)
         for (info, digest) in zip(infos, digests) {
             let shape = JSONValue.array(info.shape.dimensions.map { .int(Int64($0)) })
-            let cells: [Table.Cell] = [.text(info.name), .text(info.dtype.rawValue), .json(shape), .int(info.byteCount)]
+            let cells: [Table.Cell] = [
+                .text(info.name), .text(info.dtype.rawValue), .json(shape), .int(info.byteCount),
+            ]
             table.append(hasDigests ? cells + [Table.Cell(digest)] : cells)
         }
         return table

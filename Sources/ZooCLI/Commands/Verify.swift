@@ -110,7 +110,8 @@ struct CatalogFindings {
             let ids = group.checkpoints.map(String.init)
             rows.append(
                 Row(
-                    kind: .duplicate, what: "checkpoints \(ids.prefix(8).joined(separator: ", "))\(ids.count > 8 ? ", …" : "")",
+                    kind: .duplicate,
+                    what: "checkpoints \(ids.prefix(8).joined(separator: ", "))\(ids.count > 8 ? ", …" : "")",
                     detail: "\(ids.count) files with the same bytes"))
         }
     }
@@ -122,7 +123,9 @@ struct CatalogFindings {
         [
             "ok": .bool(failures.isEmpty),
             "problems": .array(
-                rows.map { ["kind": .string($0.kind.rawValue), "what": .string($0.what), "detail": .string($0.detail)] }),
+                rows.map {
+                    ["kind": .string($0.kind.rawValue), "what": .string($0.what), "detail": .string($0.detail)]
+                }),
         ]
     }
 

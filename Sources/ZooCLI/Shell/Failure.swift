@@ -80,7 +80,9 @@ package enum ErrorReport {
             return ["zoo: interrupted"] + hint(error.hint)
         }
         let prefix = error.code == .internal ? "zoo: internal error: " : "zoo: error: "
-        return [prefix + oneLine(error.message)] + hint(error.hint) + (isVerbose ? causes(error) : [])
+        // An expression's fault shows the expression and, below, its place: lines of their own.
+        let lines = error.message.split(separator: "\n", omittingEmptySubsequences: false).map { oneLine(String($0)) }
+        return [prefix + lines[0]] + lines.dropFirst() + hint(error.hint) + (isVerbose ? causes(error) : [])
     }
 
     private static func hint(_ text: String) -> [String] { text.isEmpty ? [] : ["hint: " + oneLine(text)] }

@@ -106,40 +106,50 @@ public struct Indexer: Sendable {
         try writer.skip(problem.path, reason: problem.reason, in: source)
     }
 
-    /// Produces batches in parallel and consumes them in order, one batch behind.
+    /// Produces batches in parallel and consumes them in order, one batch behind: the caller's thread records the
+    /// previous batch while the others read the next.
     private func pipeline<T: Sendable>(
-        _ count: Int, produce: @Sendable (Int) throws -> T, consume: ([T]) throws -> Void
+        _ count: Int, produce: @escaping @Sendable (Int) throws -> T, consume: ([T]) throws -> Void
     ) throws {
+        let jobs = options.jobs
         var start = 0
         var ready: [T] = []
         while start < count || !ready.isEmpty {
             let range = start..<min(start + Self.batchCount, count)
             start = range.upperBound
-            // The caller's thread records the previous batch while the others read the next; without a second thread
-            // the two take turns.
-            let previous = ready
-            ready = try Self.overlapped(
-                { try Parallel.map(count: range.count, jobs: options.jobs) { try produce(range.lowerBound + $0) } },
-                isEmpty: range.isEmpty, meanwhile: { try consume(previous) })
+            let next = Pending<[T]>()
+            if !range.isEmpty {
+                DispatchQueue.global().async {
+                    next.fulfil {
+                        try Parallel.map(count: range.count, jobs: jobs) { try produce(range.lowerBound + $0) }
+                    }
+                }
+            }
+            let consumed = Result { try consume(ready) }
+            // The readers must have ended before an error of the recorder leaves this function.
+            ready = range.isEmpty ? [] : try next.value(discarding: consumed)
+            try consumed.get()
         }
     }
+}
 
-    private static func overlapped<T: Sendable>(
-        _ work: @Sendable () throws -> [T], isEmpty: Bool, meanwhile: () throws -> Void
-    ) throws -> [T] {
-        guard !isEmpty else {
-            try meanwhile()
-            return []
-        }
-        return try withoutActuallyEscaping(work) { escaping in
-            let result = Mutex<Result<[T], any Error>?>(nil)
-            let thread = DispatchWorkItem { result.withLock { $0 = Result { try escaping() } } }
-            DispatchQueue.global().async(execute: thread)
-            let consumed = Result { try meanwhile() }
-            thread.wait()
-            try consumed.get()
-            return try result.withLock { try $0?.get() ?? [] }
-        }
+/// A value that another thread is making.
+private final class Pending<T: Sendable>: Sendable {
+    private let result = Mutex<Result<T, any Error>?>(nil)
+    private let done = DispatchSemaphore(value: 0)
+
+    func fulfil(_ body: () throws -> T) {
+        let value = Result { try body() }
+        result.withLock { $0 = value }
+        done.signal()
+    }
+
+    /// Waits for the value; an error of `other`, which came first, is thrown instead of one of the value.
+    func value(discarding other: Result<Void, any Error>) throws -> T {
+        done.wait()
+        try other.get()
+        guard let value = result.withLock({ $0 }) else { throw ZooError(.internal, "a batch was lost") }
+        return try value.get()
     }
 }
 

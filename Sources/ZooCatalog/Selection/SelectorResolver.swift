@@ -64,7 +64,8 @@ public struct SelectorResolver: Sendable {
     public func resolveOne(_ selector: String) throws -> SelectedCheckpoint {
         let found = try resolve([selector])
         guard found.count == 1 else {
-            throw ZooError(.usage, "'\(selector)' names \(found.count) checkpoints; one is needed", hint: "name one by its id")
+            throw ZooError(
+                .usage, "'\(selector)' names \(found.count) checkpoints; one is needed", hint: "name one by its id")
         }
         return found[0]
     }

@@ -46,9 +46,10 @@ public final class WeightStore: Sendable {
     public func digest(of row: CheckpointRow) throws -> String {
         guard row.format.hasSuffix("-sharded") else { return ContentDigest.of(try bytes(of: row)) }
         let archive = try archive(row.sourcePath)
-        return try ContentDigest.of(ShardedCheckpoint.shardPaths(indexMember: row.member, in: archive).map { path in
-            try member(path, of: row.sourcePath)
-        })
+        return try ContentDigest.of(
+            ShardedCheckpoint.shardPaths(indexMember: row.member, in: archive).map { path in
+                try member(path, of: row.sourcePath)
+            })
     }
 
     /// The unpacked bytes of a cataloged checkpoint.

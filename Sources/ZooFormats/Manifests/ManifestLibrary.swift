@@ -49,7 +49,8 @@ public struct ManifestLibrary: Sendable {
     public func zoo(_ id: String) throws -> Manifest {
         if let manifest = zoos[id] { return manifest }
         throw ZooError(
-            .notFound, "no manifest is called '\(id)'", hint: NearestName.hint(id, in: zoos.keys.sorted(), kind: "names"))
+            .notFound, "no manifest is called '\(id)'",
+            hint: NearestName.hint(id, in: zoos.keys.sorted(), kind: "names"))
     }
 
     /// Reads one manifest file.

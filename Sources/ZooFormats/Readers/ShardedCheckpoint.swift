@@ -106,7 +106,8 @@ public struct ShardedCheckpoint: TensorSource {
                 throw ZooError(.corrupt, "'weight_map' gives no file name for tensor '\(tensor)'")
             }
             guard !file.contains("/"), !file.contains("\0"), file != ".." else {
-                throw ZooError(.corrupt, "tensor '\(tensor)': shard '\(file)' would lie outside the folder of the index")
+                throw ZooError(
+                    .corrupt, "tensor '\(tensor)': shard '\(file)' would lie outside the folder of the index")
             }
             map[tensor] = file
         }
