@@ -51,6 +51,13 @@ import ZooTestSupport
         }
     }
 
+    /// The usual way, and each of the others forced.
+    private static let limits = [
+        PlannerLimits(), PlannerLimits(chunk: 1), PlannerLimits(modelSet: 0, patience: 0, chunk: 1),
+        PlannerLimits(modelSet: 0, patience: 5, lastPatience: 5, chunk: 2), PlannerLimits(modelSet: 0, lastPatience: 0),
+        PlannerLimits(modelSet: 0, checkpointSet: 0, chunk: 3), PlannerLimits(modelSet: 3, checkpointSet: 2),
+    ]
+
     private static func key(_ value: BruteForce.Value) -> SQLValue {
         switch value {
         case .unknown: .null
@@ -112,7 +119,8 @@ import ZooTestSupport
                 where: condition, columns: ["id"], sort: sort.map { $0.0 + ($0.1 ? " desc" : "") }, limit: limit)
             let result: QueryResult
             do {
-                result = try zoo.catalog.run(query)
+                result = try zoo.catalog.run(
+                    query, limits: Self.limits.randomElement(using: &writer.generator) ?? PlannerLimits())
             } catch let error as ZooError where error.code == .usage {
                 // Kinds that do not fit, as a number and a text; the generator does not avoid them.
                 continue

@@ -2,9 +2,6 @@ import ZooBase
 
 /// Sets of models that a condition allows, found through an index instead of asking each model.
 enum ModelSet {
-    /// A set up to this size is enumerated before anything else is read; a larger one excludes too little to pay.
-    static let largest = 10_000
-
     /// SQL that lists `model_id`s: all models for which the condition can hold. nil when only asking each model can tell.
     static func sql(_ condition: Expression, _ compiler: inout ExpressionCompiler) throws -> SQLText? {
         switch condition.kind {
@@ -80,11 +77,15 @@ enum ModelSet {
     }
 
     /// The smallest of the sets; nil when none is small.
-    static func smallest(
-        of conditions: [PreparedQuery.Condition], _ connection: Connection
-    ) throws -> (sql: SQLText, count: Int)? {
+    static func smallest(of query: PreparedQuery) throws -> (sql: SQLText, count: Int)? {
+        let (connection, largest) = (query.connection, query.limits.modelSet)
         var best: (sql: SQLText, count: Int)?
-        for set in conditions.compactMap(\.models) {
+        for set in query.conditions.compactMap(\.models) {
+            if set.tables.contains(.model) {
+                // Found by a scan over names: not to be made twice.
+                if let listed = try list(set, atMost: best?.count ?? largest, connection) { best = listed }
+                continue
+            }
             let limit = best?.count ?? largest
             let statement = try connection.prepare("SELECT count(*) FROM (\(set.text) LIMIT \(limit + 1))")
             try statement.bind(set.arguments)
@@ -93,13 +94,19 @@ enum ModelSet {
         }
         return best
     }
+
+    private static func list(
+        _ set: SQLText, atMost limit: Int, _ connection: Connection
+    ) throws -> (sql: SQLText, count: Int)? {
+        let ids = try connection.rows("\(set.text) LIMIT \(limit + 1)", set.arguments) { $0.int(0) }
+        guard ids.count <= limit else { return nil }
+        let text = "[" + ids.map(String.init).joined(separator: ",") + "]"
+        return ("SELECT value AS model_id FROM json_each(\(.text(text)))", ids.count)
+    }
 }
 
 /// Sets of checkpoints that a condition allows, found through the index of metrics.
 enum CheckpointSet {
-    /// A set up to this size is enumerated before anything else is read.
-    static let largest = 60_000
-
     /// SQL that lists `checkpoint_id`s: all checkpoints for which the condition can hold.
     static func sql(_ condition: Expression, _ compiler: inout ExpressionCompiler) throws -> SQLText? {
         switch condition.kind {
@@ -133,9 +140,10 @@ enum CheckpointSet {
     }
 
     /// The smallest of the sets; nil when none is small.
-    static func smallest(of conditions: [PreparedQuery.Condition], _ connection: Connection) throws -> SQLText? {
+    static func smallest(of query: PreparedQuery) throws -> SQLText? {
+        let (connection, largest) = (query.connection, query.limits.checkpointSet)
         var best: (sql: SQLText, count: Int)?
-        for set in conditions.compactMap(\.checkpoints) {
+        for set in query.conditions.compactMap(\.checkpoints) {
             let limit = best?.count ?? largest
             let statement = try connection.prepare("SELECT count(*) FROM (\(set.text) LIMIT \(limit + 1))")
             try statement.bind(set.arguments)

@@ -5,6 +5,7 @@ struct PreparedQuery {
     let connection: Connection
     let rows: Query.Rows
     let limit: Int?
+    let limits: PlannerLimits
     private(set) var names: [String] = []
     private(set) var conditions: [Condition] = []
     private(set) var sort: [SortKey] = []
@@ -22,6 +23,8 @@ struct PreparedQuery {
         var checkpoints: SQLText?
         /// Whether an index finds its rows: of one checkpoint, one epoch, the last or best of each model.
         var isIndexed = false
+        /// The column of `model_summary` with the one checkpoint of a model that it can hold for.
+        var pin: String?
         /// What follows for the model from the ranges of its checkpoints.
         var ofRange: SQLText?
 
@@ -34,7 +37,8 @@ struct PreparedQuery {
         var isDescending: Bool
     }
 
-    init(_ query: Query, _ connection: Connection) throws {
+    init(_ query: Query, _ connection: Connection, limits: PlannerLimits = PlannerLimits()) throws {
+        self.limits = limits
         self.connection = connection
         rows = query.rows
         limit = query.limit
@@ -72,10 +76,23 @@ struct PreparedQuery {
 
     private static func isIndexed(_ condition: Expression) -> Bool {
         switch condition.kind {
-        case .name(let name): ["@last", "@best", "is_last", "is_best"].contains(name)
         case .compare(.equal, let left, _), .isIn(let left, _):
             if case .name(let name) = left.kind { ["epoch", "id", "checkpoint"].contains(name) } else { false }
         default: false
+        }
+    }
+
+    private static func pin(_ condition: Expression) -> String? {
+        let columns = ["last": "last_checkpoint_id", "best": "best_checkpoint_id"]
+        switch condition.kind {
+        case .name(let name) where name.hasPrefix("is_"): return columns[String(name.dropFirst(3))]
+        case .name(let name) where name.hasPrefix("@"): return columns[String(name.dropFirst())]
+        case .compare(.equal, _, let right) where namesLastOrBest(condition):
+            switch right.kind {
+            case .name(let word), .literal(.text(let word)): return columns[word.replacing("@", with: "")]
+            default: return nil
+            }
+        default: return nil
         }
     }
 
@@ -100,7 +117,10 @@ struct PreparedQuery {
                     condition.ofRange = try RangeBound.sql(part, &compiler)
                 }
             }
-            condition.isIndexed = rows == .checkpoints && Self.isIndexed(part)
+            if rows == .checkpoints {
+                condition.pin = Self.pin(part)
+                condition.isIndexed = condition.pin != nil || Self.isIndexed(part)
+            }
             conditions.append(condition)
         }
         return expression.names
@@ -214,15 +234,15 @@ struct PreparedQuery {
         switch rows {
         case .metrics: return ("metric x", .metric, condition)
         case .models:
-            guard let set = try ModelSet.smallest(of: conditions, connection) else {
+            guard let set = try ModelSet.smallest(of: self) else {
                 return ("model_summary s", .summary, condition)
             }
             return ("(\(set.sql)) w CROSS JOIN model_summary s ON s.model_id = w.model_id", .summary, condition)
         case .checkpoints:
-            if let set = try CheckpointSet.smallest(of: conditions, connection) {
+            if let set = try CheckpointSet.smallest(of: self) {
                 return ("(\(set)) w CROSS JOIN checkpoint c ON c.id = w.checkpoint_id", .checkpoint, condition)
             }
-            guard let set = try ModelSet.smallest(of: conditions, connection) else {
+            guard let set = try ModelSet.smallest(of: self) else {
                 return ("checkpoint c", .checkpoint, condition)
             }
             return ("(\(set.sql)) w CROSS JOIN checkpoint c ON c.model_id = w.model_id", .checkpoint, condition)

@@ -67,10 +67,12 @@ extension Catalog {
     /// Answers a query.
     ///
     /// - Throws: `usage` for a fault in an expression, with its place; `notFound` never: no rows is an answer.
-    public func run(_ query: Query) throws -> QueryResult {
+    public func run(_ query: Query) throws -> QueryResult { try run(query, limits: PlannerLimits()) }
+
+    func run(_ query: Query, limits: PlannerLimits) throws -> QueryResult {
         try read { connection in
             try connection.snapshot {
-                var prepared = try PreparedQuery(query, connection)
+                var prepared = try PreparedQuery(query, connection, limits: limits)
                 var rows: [[JSONValue]] = []
                 try prepared.forEach { rows.append($0) }
                 return QueryResult(columns: prepared.names, types: prepared.types, rows: rows, notes: prepared.notes)

@@ -9,9 +9,6 @@ import ZooBase
 struct TopRows {
     /// Past this many rows a plain sort is as good.
     static let largestLimit = 10_000
-    /// When this many models did not settle it and an index could, the index is asked instead.
-    private static let patience = 3000
-
     private let query: PreparedQuery
     private let limit: Int
     private var connection: Connection { query.connection }
@@ -32,21 +29,34 @@ struct TopRows {
     func ids() throws -> [Int64]? {
         let first = query.sort.first
         if let metric = first?.value.metric { return try byMetric(metric) }
-        if try CheckpointSet.smallest(of: query.conditions, connection) != nil { return nil }
+        if try CheckpointSet.smallest(of: query) != nil { return nil }
         guard first == nil || first?.value.zone != nil || first?.value.isOfModel == true else { return nil }
-        return try search()
+        if let found = try search() { return found }
+        return isInOrderOfIndex ? try scan() : nil
+    }
+
+    /// The one checkpoint of each model that counts, as a column of `model_summary`.
+    private var pin: String? { query.conditions.compactMap(\.pin).first }
+
+    /// Whether an index holds the rows in the wished order, or few enough of them to sort.
+    private var isInOrderOfIndex: Bool {
+        guard let first = query.sort.first, query.sort.allSatisfy({ $0.value.sql.tables == [.checkpoint] }) else {
+            return false
+        }
+        return first.value.zone == .testAccuracy || query.conditions.contains(where: \.isIndexed)
     }
 
     // MARK: By model
 
     private func search() throws -> [Int64]? {
-        let isIndexed = query.conditions.contains(where: \.isIndexed)
+        let patience = pin == nil && isInOrderOfIndex ? query.limits.patience : query.limits.lastPatience
+        let set = try ModelSet.smallest(of: query)?.sql
         var best: [Candidate] = []
         var examined = 0
-        var chunk = max(16, min(limit, 512))
+        var chunk = max(query.limits.chunk, min(limit, 512))
         let checkpoints = try statementOfChunk()
         for isMissing in query.sort.isEmpty ? [false] : [false, true] {
-            let (models, isSmall) = try statementOfModels(isMissing: isMissing)
+            let models = try statementOfModels(set, isMissing: isMissing)
             var next = try models.step()
             while next {
                 var ids: [Int64] = []
@@ -56,12 +66,12 @@ struct TopRows {
                         if ids.isEmpty { return best.map(\.id) }
                         break
                     }
-                    ids.append(models.int(0))
+                    if pin == nil { ids.append(models.int(0)) } else if !models.isNull(2) { ids.append(models.int(2)) }
+                    examined += 1
                     next = try models.step()
                 }
                 best = merge(best, try candidates(of: ids, checkpoints))
-                examined += ids.count
-                if examined > Self.patience, !isSmall, isIndexed { return nil }
+                if examined > patience, set == nil { return nil }
                 chunk = min(chunk * 2, 1024)
             }
         }
@@ -79,11 +89,10 @@ struct TopRows {
     }
 
     /// Models in the order of their best, first those that have one.
-    private func statementOfModels(isMissing: Bool) throws -> (SQLStatement, isSmall: Bool) {
+    private func statementOfModels(_ set: SQLText?, isMissing: Bool) throws -> SQLStatement {
         let conditions = query.conditions.filter(\.isOfModel).map(\.sql) + query.conditions.compactMap(\.ofRange)
-        let set = try ModelSet.smallest(of: query.conditions, connection)
         var start: SQLText =
-            set.map { "(\($0.sql)) w CROSS JOIN model_summary s ON s.model_id = w.model_id" }
+            set.map { "(\($0)) w CROSS JOIN model_summary s ON s.model_id = w.model_id" }
             ?? "model_summary s"
         var bound: SQLText = "NULL"
         if let sort = query.sort.first {
@@ -107,15 +116,15 @@ struct TopRows {
         let order: SQLText =
             query.sort.isEmpty || isMissing ? "s.model_id" : "\(bound) \(raw: direction), s.model_id"
         let sql: SQLText = """
-            SELECT s.model_id, \(bound) FROM \(from)
+            SELECT s.model_id, \(bound), \(raw: pin.map { "s.\($0)" } ?? "NULL") FROM \(from)
             WHERE s.checkpoint_count > 0 AND \(presence) AND \(condition) ORDER BY \(order)
             """
         let statement = try connection.prepare(sql.text)
         try statement.bind(sql.arguments)
-        return (statement, set != nil)
+        return statement
     }
 
-    /// The best rows of some models, the list of models being the first argument.
+    /// The best rows of some models, the list of models (or of their one checkpoint) being the first argument.
     private func statementOfChunk() throws -> SQLStatement {
         let condition = query.conditions.filter { !$0.isOfModel }.map(\.sql).conjunction
         let keys = query.sort.map { "\($0.value.sql)" as SQLText }
@@ -125,9 +134,11 @@ struct TopRows {
         }
         let ordering = (order + ["c.model_id", "c.id"]).joined(", ")
         let tables = condition.tables.union(selection.tables).union(ordering.tables)
+        let rows: SQLText =
+            pin == nil
+            ? "checkpoint c INDEXED BY checkpoint_model ON c.model_id = k.value" : "checkpoint c ON c.id = k.value"
         let from = FromClause.sql(
-            "json_each(?1) k CROSS JOIN checkpoint c INDEXED BY checkpoint_model ON c.model_id = k.value",
-            base: .checkpoint, tables: tables, isOrdered: true)
+            "json_each(?1) k CROSS JOIN \(rows)", base: .checkpoint, tables: tables, isOrdered: true)
         // Named by number, the list may stand behind the arguments of the selection in the text.
         let sql: SQLText = """
             SELECT \(selection) FROM \(from) WHERE \(condition) ORDER BY \(ordering) LIMIT \(.int(Int64(limit)))
@@ -147,7 +158,7 @@ struct TopRows {
         while let character = current {
             current = characters.next()
             result.append(character)
-            if character == "?", current != "1" {
+            if character == "?", current != "1" {  // "?1" is numbered already
                 result += String(next)
                 next += 1
             }
@@ -164,6 +175,55 @@ struct TopRows {
             rows.append(Candidate(id: statement.int(0), model: statement.int(1), keys: keys))
         }
         return rows
+    }
+
+    // MARK: By index
+
+    /// Walks checkpoints in the order of an index and asks of each whether the other conditions hold, until there are
+    /// enough; those without the sort key follow.
+    private func scan() throws -> [Int64]? {
+        let own = query.conditions.filter { $0.sql.tables.isSubset(of: [.checkpoint]) }.map(\.sql)
+        let others = query.conditions.filter { !$0.sql.tables.isSubset(of: [.checkpoint]) }.map(\.sql)
+        let test = try others.isEmpty ? nil : statementOfTest(others.conjunction)
+        var found: [Int64] = []
+        for isMissing in [false, true] {
+            let rows = try statementOfScan(own, isMissing: isMissing)
+            while found.count < limit, try rows.step() {
+                let id = rows.int(0)
+                if let test {
+                    test.reset()
+                    test.bind(1, id)
+                    guard try test.step() else { continue }
+                }
+                found.append(id)
+            }
+        }
+        return found
+    }
+
+    private func statementOfScan(_ conditions: [SQLText], isMissing: Bool) throws -> SQLStatement {
+        let presence = query.sort.prefix(1).map {
+            "\($0.value.sql) IS \(raw: isMissing ? "" : "NOT ")NULL" as SQLText
+        }
+        let keys = query.sort.enumerated().map { index, sort in
+            // Within the rows that have the first key its order is the index's own, without a place for the missing.
+            let missing = index == 0 ? "" : " NULLS LAST"
+            return "\(sort.value.sql)\(raw: sort.isDescending ? " DESC" : " ASC\(missing)")" as SQLText
+        }
+        let order = (keys.dropFirst(isMissing ? 1 : 0) + ["c.model_id", "c.id"]).joined(", ")
+        let sql: SQLText =
+            "SELECT c.id FROM checkpoint c WHERE \((conditions + presence).conjunction) ORDER BY \(order)"
+        let statement = try connection.prepare(sql.text)
+        try statement.bind(sql.arguments)
+        return statement
+    }
+
+    private func statementOfTest(_ condition: SQLText) throws -> SQLStatement {
+        let from = FromClause.sql("checkpoint c", base: .checkpoint, tables: condition.tables, isOrdered: true)
+        let sql: SQLText = "SELECT 1 FROM \(from) WHERE c.id = ?1 AND \(condition)"
+        let statement = try connection.prepare(Self.numbered(sql.text))
+        for (index, value) in sql.arguments.enumerated() { statement.bind(index + 2, value) }
+        return statement
     }
 
     // MARK: Order

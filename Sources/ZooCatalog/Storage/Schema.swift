@@ -206,23 +206,21 @@ enum Schema {
         CREATE INDEX config_key_bare ON config_key(bare);
         CREATE INDEX config_by_value ON config_value(key_id, value, model_id);
         CREATE INDEX config_by_model ON config_value(model_id);
-        CREATE INDEX checkpoint_model ON checkpoint(model_id, epoch);
+        -- All that is searched, model by model: the checkpoints of a model are filtered without their wide rows. Rows
+        -- come in this order when they are indexed, so keeping it costs little.
+        CREATE INDEX checkpoint_model ON checkpoint(model_id, epoch, train_loss, train_accuracy, val_loss,
+            val_accuracy, test_loss, test_accuracy, wall_seconds);
+        CREATE INDEX checkpoint_epoch ON checkpoint(epoch, test_accuracy, model_id);
+        CREATE INDEX checkpoint_accuracy ON checkpoint(test_accuracy, model_id);
         CREATE INDEX checkpoint_last ON checkpoint(test_accuracy, model_id) WHERE is_last = 1;
         CREATE INDEX checkpoint_best ON checkpoint(test_accuracy, model_id) WHERE is_best = 1;
         CREATE INDEX checkpoint_unhealthy ON checkpoint(health) WHERE health <> 'ok';
         CREATE INDEX checkpoint_nan ON checkpoint(nan_mask) WHERE nan_mask <> 0;
-        \(epochIndex)
         CREATE UNIQUE INDEX metric_of_checkpoint ON metric(checkpoint_id, name_id, ifnull(other_id, 0));
         CREATE INDEX metric_by_value ON metric(name_id, value, checkpoint_id);
         CREATE INDEX metric_other ON metric(other_id) WHERE other_id IS NOT NULL;
         CREATE INDEX lineage_parent ON lineage(parent_id);
 
-        """
-
-    /// All that is searched, in the order of epochs. A bulk load drops and rebuilds it.
-    static let epochIndex = """
-        CREATE INDEX IF NOT EXISTS checkpoint_epoch ON checkpoint(epoch, train_loss, train_accuracy, val_loss,
-            val_accuracy, test_loss, test_accuracy, wall_seconds, model_id);
         """
 
     private static let views = """
