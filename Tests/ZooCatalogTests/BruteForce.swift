@@ -1,6 +1,6 @@
 import ZooBase
 
-@testable import ZooCatalog
+import ZooCatalog
 
 /// Evaluates a condition on one row the slow, obvious way: the meaning that the SQL must have.
 struct BruteForce {

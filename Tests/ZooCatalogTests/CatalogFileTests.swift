@@ -4,7 +4,7 @@ import Testing
 import ZooBase
 import ZooTestSupport
 
-@testable import ZooCatalog
+import ZooCatalog
 
 @Suite struct CatalogFileTests {
     private func code(_ body: () throws -> Void) -> ZooError.Code? {

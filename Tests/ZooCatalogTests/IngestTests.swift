@@ -3,7 +3,7 @@ import ZooBase
 import ZooTensor
 import ZooTestSupport
 
-@testable import ZooCatalog
+import ZooCatalog
 
 @Suite struct IngestTests {
     private func checkpoint(_ epoch: Int?, digest: String? = nil, path: String? = nil) -> CheckpointIngest {

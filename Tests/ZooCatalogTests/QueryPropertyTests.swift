@@ -2,7 +2,7 @@ import Testing
 import ZooBase
 import ZooTestSupport
 
-@testable import ZooCatalog
+import ZooCatalog
 
 /// Random conditions and sort keys on random catalogs, against `BruteForce`.
 @Suite struct QueryPropertyTests {

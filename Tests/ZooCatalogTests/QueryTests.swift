@@ -2,7 +2,7 @@ import Testing
 import ZooBase
 import ZooTestSupport
 
-@testable import ZooCatalog
+import ZooCatalog
 
 @Suite struct ExpressionParserTests {
     @Test(arguments: [

@@ -25,7 +25,7 @@ public enum JournalMode: String, Sendable {
     }
 
     /// Whether a kind of file system is shared between machines or served by a process.
-    static func isRemote(_ kind: String) -> Bool {
+    package static func isRemote(_ kind: String) -> Bool {
         let remote: Set<String> = [
             "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "lustre", "gpfs", "beegfs", "ceph", "afs", "orangefs", "gfs2",
             "ocfs2", "glusterfs", "virtiofs", "webdav", "afpfs", "osxfuse", "macfuse", "fuse", "vboxsf", "vmhgfs",

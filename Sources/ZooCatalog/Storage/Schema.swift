@@ -6,15 +6,15 @@ import GRDB
 /// Two deliberate repetitions buy speed: a `checkpoint` carries the results of its epoch, so that searching 2.6 million
 /// rows never joins, and `model_summary` holds the extremes over each model's checkpoints, by which most models are
 /// skipped unread. Both are derived from `result` and written by the same transaction.
-enum Schema {
+package enum Schema {
     /// Marks the file as a catalog (`PRAGMA application_id`): "Zooc".
-    static let applicationID: Int32 = 0x5A6F_6F63
+    package static let applicationID: Int32 = 0x5A6F_6F63
 
     /// The migrations in order.
-    static let migrations: [(name: String, sql: String)] = [("v1", [tables, summaryIndexes, indexes, views].joined())]
+    package static let migrations: [(name: String, sql: String)] = [("v1", [tables, summaryIndexes, indexes, views].joined())]
 
     /// A migrator for GRDB.
-    static var migrator: DatabaseMigrator {
+    package static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
         for migration in migrations {
             migrator.registerMigration(migration.name) { try $0.execute(sql: migration.sql) }
