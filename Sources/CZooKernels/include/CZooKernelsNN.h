@@ -191,7 +191,7 @@ void zoo_apply(zoo_function function, int32_t order, size_t count, const float *
                int32_t flags);
 /// Bound on the error of `zoo_apply` (g = 1) as a multiple of 2^-24 * (|f| + floor), held by tests: a relative error
 /// where |f| is well above the floor (1e-6 to 1, set by the call), an absolute one near zeros. Values: exp, log, sqrt
-/// and sin within 2.5, tanh, sigmoid, softplus and erf within 4, GELU within 8.5 (tanh form 15.5), SiLU within 4.5.
+/// and sin within 2.5, tanh, sigmoid, softplus and erf within 4, GELU within 9 (tanh form 15.5), SiLU within 4.5.
 float zoo_function_error(zoo_function function, int32_t order, float *floor);
 
 /// y = a x + b y.
