@@ -4,6 +4,9 @@ import PackageDescription
 let package = Package(
     name: "zoo",
     platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "CZooKernels", targets: ["CZooKernels"])
+    ],
     targets: [
         // MARK: C libraries, one shim each
 

@@ -73,7 +73,8 @@ static void axis_forward(axis_range *out, int32_t size, int32_t source, int32_t 
         int64_t low = first < 0 ? (-first + dilation - 1) / dilation : 0;
         int64_t high = first >= source ? -1 : (source - 1 - first) / dilation;
         if (high > kernel - 1) high = kernel - 1;
-        axis_range none = {0, 0, 0}, some = {(int32_t)low, (int32_t)(high - low + 1), (int32_t)(first + low * dilation)};
+        axis_range none = {0, 0, 0};
+        axis_range some = {(int32_t)low, (int32_t)(high - low + 1), (int32_t)(first + low * dilation)};
         out[o] = high >= low ? some : none;
     }
 }

@@ -336,7 +336,8 @@ void NAME(zoo_conv2d_sample_gradients)(const zoo_conv2d *conv, size_t groups, co
                                        float *dw, float *db, int32_t flags) {
     const zoo_conv2d *c = conv;
     const int32_t ins = c->in_channels / c->channel_groups, outs = c->out_channels / c->channel_groups;
-    const size_t x_plane = (size_t)c->in_height * c->in_width * 16, dy_plane = (size_t)c->out_height * c->out_width * 16;
+    const size_t x_plane = (size_t)c->in_height * c->in_width * 16;
+    const size_t dy_plane = (size_t)c->out_height * c->out_width * 16;
     for (size_t g = 0; g < groups; g++)
         for (int32_t o = 0; o < c->out_channels; o++) {
             const float *delta = dy + (g * c->out_channels + o) * dy_plane;
