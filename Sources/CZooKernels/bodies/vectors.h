@@ -24,37 +24,138 @@ typedef _Float16 __attribute__((aligned(1))) any_hardware_half;
 
 #define EACH for (size_t i = 0; i < count; i++)
 
-/// total (+)= the values of one, two or four inputs, in order, with or without weights.
+/// total (+)= the values of one, two, four or eight inputs, in order, with or without weights.
 #define ADD_INPUTS(name, type, from)                                                                                  \
     static __attribute__((noinline)) void add_##name(type *restrict total, size_t count, const char *const *inputs,   \
                                                      const double *factors, bool fresh, bool weighted, size_t k) {    \
-        const char *restrict a = inputs[0], *restrict b = inputs[1];                                                  \
-        const char *restrict c = inputs[2], *restrict d = inputs[3];                                                  \
+        const char *restrict a = inputs[0], *restrict b = inputs[1], *restrict c = inputs[2];                         \
+        const char *restrict d = inputs[3], *restrict e = inputs[4], *restrict f = inputs[5];                         \
+        const char *restrict g = inputs[6], *restrict h = inputs[7];                                                  \
         const type wa = (type)factors[0], wb = (type)factors[1], wc = (type)factors[2], wd = (type)factors[3];        \
-        const int kind = (k == 4 ? 8 : k == 2 ? 4 : 0) + (weighted ? 2 : 0) + (fresh ? 1 : 0);                        \
-        switch (kind) {                                                                                               \
-        case 0: EACH total[i] = total[i] + (type)from(a, i); break;                                                   \
-        case 1: EACH total[i] = (type)from(a, i); break;                                                              \
-        case 2: EACH total[i] = total[i] + wa * (type)from(a, i); break;                                              \
-        case 3: EACH total[i] = wa * (type)from(a, i); break;                                                         \
-        case 4: EACH total[i] = (total[i] + (type)from(a, i)) + (type)from(b, i); break;                              \
-        case 5: EACH total[i] = (type)from(a, i) + (type)from(b, i); break;                                           \
-        case 6: EACH total[i] = (total[i] + wa * (type)from(a, i)) + wb * (type)from(b, i); break;                    \
-        case 7: EACH total[i] = wa * (type)from(a, i) + wb * (type)from(b, i); break;                                 \
+        const type we = (type)factors[4], wf = (type)factors[5], wg = (type)factors[6], wh = (type)factors[7];        \
+        switch ((int)k * 4 + (weighted ? 2 : 0) + (fresh ? 1 : 0)) {                                                  \
+        case 4:                                                                                                       \
+            EACH {                                                                                                    \
+                type sum = total[i];                                                                                  \
+                sum = sum + (type)from(a, i);                                                                         \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 5:                                                                                                       \
+            EACH {                                                                                                    \
+                type sum = (type)from(a, i);                                                                          \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 6:                                                                                                       \
+            EACH {                                                                                                    \
+                type sum = total[i];                                                                                  \
+                sum = sum + wa * (type)from(a, i);                                                                    \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 7:                                                                                                       \
+            EACH {                                                                                                    \
+                type sum = wa * (type)from(a, i);                                                                     \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
         case 8:                                                                                                       \
-            EACH total[i] = (((total[i] + (type)from(a, i)) + (type)from(b, i)) + (type)from(c, i)) +                 \
-                            (type)from(d, i);                                                                         \
+            EACH {                                                                                                    \
+                type sum = total[i];                                                                                  \
+                sum = sum + (type)from(a, i); sum = sum + (type)from(b, i);                                           \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
             break;                                                                                                    \
         case 9:                                                                                                       \
-            EACH total[i] = (((type)from(a, i) + (type)from(b, i)) + (type)from(c, i)) + (type)from(d, i);            \
+            EACH {                                                                                                    \
+                type sum = (type)from(a, i);                                                                          \
+                sum = sum + (type)from(b, i);                                                                         \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
             break;                                                                                                    \
         case 10:                                                                                                      \
-            EACH total[i] = (((total[i] + wa * (type)from(a, i)) + wb * (type)from(b, i)) + wc * (type)from(c, i)) +  \
-                            wd * (type)from(d, i);                                                                    \
+            EACH {                                                                                                    \
+                type sum = total[i];                                                                                  \
+                sum = sum + wa * (type)from(a, i); sum = sum + wb * (type)from(b, i);                                 \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 11:                                                                                                      \
+            EACH {                                                                                                    \
+                type sum = wa * (type)from(a, i);                                                                     \
+                sum = sum + wb * (type)from(b, i);                                                                    \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 16:                                                                                                      \
+            EACH {                                                                                                    \
+                type sum = total[i];                                                                                  \
+                sum = sum + (type)from(a, i); sum = sum + (type)from(b, i); sum = sum + (type)from(c, i);             \
+                sum = sum + (type)from(d, i);                                                                         \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 17:                                                                                                      \
+            EACH {                                                                                                    \
+                type sum = (type)from(a, i);                                                                          \
+                sum = sum + (type)from(b, i); sum = sum + (type)from(c, i); sum = sum + (type)from(d, i);             \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 18:                                                                                                      \
+            EACH {                                                                                                    \
+                type sum = total[i];                                                                                  \
+                sum = sum + wa * (type)from(a, i); sum = sum + wb * (type)from(b, i);                                 \
+                sum = sum + wc * (type)from(c, i); sum = sum + wd * (type)from(d, i);                                 \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 19:                                                                                                      \
+            EACH {                                                                                                    \
+                type sum = wa * (type)from(a, i);                                                                     \
+                sum = sum + wb * (type)from(b, i); sum = sum + wc * (type)from(c, i);                                 \
+                sum = sum + wd * (type)from(d, i);                                                                    \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 32:                                                                                                      \
+            EACH {                                                                                                    \
+                type sum = total[i];                                                                                  \
+                sum = sum + (type)from(a, i); sum = sum + (type)from(b, i); sum = sum + (type)from(c, i);             \
+                sum = sum + (type)from(d, i); sum = sum + (type)from(e, i); sum = sum + (type)from(f, i);             \
+                sum = sum + (type)from(g, i); sum = sum + (type)from(h, i);                                           \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 33:                                                                                                      \
+            EACH {                                                                                                    \
+                type sum = (type)from(a, i);                                                                          \
+                sum = sum + (type)from(b, i); sum = sum + (type)from(c, i); sum = sum + (type)from(d, i);             \
+                sum = sum + (type)from(e, i); sum = sum + (type)from(f, i); sum = sum + (type)from(g, i);             \
+                sum = sum + (type)from(h, i);                                                                         \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
+            break;                                                                                                    \
+        case 34:                                                                                                      \
+            EACH {                                                                                                    \
+                type sum = total[i];                                                                                  \
+                sum = sum + wa * (type)from(a, i); sum = sum + wb * (type)from(b, i);                                 \
+                sum = sum + wc * (type)from(c, i); sum = sum + wd * (type)from(d, i);                                 \
+                sum = sum + we * (type)from(e, i); sum = sum + wf * (type)from(f, i);                                 \
+                sum = sum + wg * (type)from(g, i); sum = sum + wh * (type)from(h, i);                                 \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
             break;                                                                                                    \
         default:                                                                                                      \
-            EACH total[i] = ((wa * (type)from(a, i) + wb * (type)from(b, i)) + wc * (type)from(c, i)) +               \
-                            wd * (type)from(d, i);                                                                    \
+            EACH {                                                                                                    \
+                type sum = wa * (type)from(a, i);                                                                     \
+                sum = sum + wb * (type)from(b, i); sum = sum + wc * (type)from(c, i);                                 \
+                sum = sum + wd * (type)from(d, i); sum = sum + we * (type)from(e, i);                                 \
+                sum = sum + wf * (type)from(f, i); sum = sum + wg * (type)from(g, i);                                 \
+                sum = sum + wh * (type)from(h, i);                                                                    \
+                total[i] = sum;                                                                                       \
+            }                                                                                                         \
         }                                                                                                             \
     }
 ADD_INPUTS(f32_to_f32, float, FROM_F32)
@@ -90,11 +191,11 @@ static void finish_f64(const double *restrict total, size_t count, double factor
     }
 }
 
-/// How many inputs from `first` on go together: four or two of a type, or one.
+/// How many inputs from `first` on go together: eight, four or two of a type, or one.
 INLINE size_t inputs_together(const int32_t *dtypes, size_t first, size_t k) {
     size_t alike = 1;
-    while (alike < 4 && first + alike < k && dtypes[first + alike] == dtypes[first]) alike++;
-    return alike == 3 ? 2 : alike;
+    while (alike < 8 && first + alike < k && dtypes[first + alike] == dtypes[first]) alike++;
+    return alike >= 8 ? 8 : alike >= 4 ? 4 : alike >= 2 ? 2 : 1;
 }
 
 typedef struct sum_call {
@@ -109,9 +210,9 @@ typedef struct sum_call {
 static void sum_block(const sum_call *call, size_t at, size_t count, float *singles, double *doubles) {
     for (size_t j = 0; j < call->k;) {
         size_t together = inputs_together(call->dtypes, j, call->k);
-        const char *from[4];
-        double weights[4];
-        for (size_t i = 0; i < 4; i++) {
+        const char *from[8];
+        double weights[8];
+        for (size_t i = 0; i < 8; i++) {
             size_t source = i < together ? j + i : j;
             from[i] = (const char *)call->inputs[source] + at * zoo_dtype_size(call->dtypes[source]);
             weights[i] = call->weights[source];
