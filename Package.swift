@@ -9,6 +9,7 @@ let package = Package(
         .library(
             name: "ZooKit",
             targets: ["ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport"]),
+        .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -66,6 +67,7 @@ let package = Package(
         // MARK: Tests
 
         .target(name: "ZooTestSupport", dependencies: ["ZooTensor"], path: "Tests/ZooTestSupport"),
+        .testTarget(name: "CZooKernelsTests", dependencies: ["CZooKernels", "ZooTestSupport"]),
         .testTarget(name: "ZooBaseTests", dependencies: ["ZooBase", "ZooTestSupport"]),
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(

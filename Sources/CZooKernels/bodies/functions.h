@@ -4,7 +4,7 @@
 /// 2^n by exponent bits, |n| <= 126.
 INLINE lanes power_of_two(lanes_int n) { return as_float((n + 127) << 23); }
 
-/// e^(x + rest) for |rest| <= 0.03: `rest` carries what x lost in rounding. Overflows to infinity, underflows gradually.
+/// e^(x + rest) for |rest| <= 0.03: `rest` carries what x lost in rounding. Underflows gradually.
 INLINE lanes exp_sum(lanes x, lanes rest) {
     lanes clamped = at_most(at_least(x, -105.0f), 89.0f);
     // Adding 1.5 * 2^23 rounds to an integer, which then sits in the low bits.
@@ -216,14 +216,15 @@ INLINE jet log_jet(lanes x) {
 }
 
 INLINE jet sqrt_jet(lanes x) {
-    lanes s = __builtin_elementwise_sqrt(x), r = 1.0f / x, q = r / s;
-    jet j = {s, 0.5f / s, -0.25f * q, 0.375f * q * r};
+    // The constant comes first, so that nothing overflows before the result does.
+    lanes s = __builtin_elementwise_sqrt(x), r = 1.0f / x;
+    jet j = {s, 0.5f / s, -0.25f * r / s, 0.375f * r / s * r};
     return j;
 }
 
 INLINE jet rsqrt_jet(lanes x) {
-    lanes s = __builtin_elementwise_sqrt(x), r = 1.0f / x, q = r / s;
-    jet j = {1.0f / s, -0.5f * q, 0.75f * q * r, -1.875f * q * r * r};
+    lanes s = __builtin_elementwise_sqrt(x), r = 1.0f / x;
+    jet j = {1.0f / s, -0.5f * r / s, 0.75f * r / s * r, -1.875f * r / s * r * r};
     return j;
 }
 
