@@ -1,0 +1,66 @@
+import ZooBase
+import ZooTensor
+
+/// Derivatives as further instructions of the same program. They nest: a gradient has tangents, a tangent gradients.
+extension ProgramBuilder {
+    /// The gradient of a scalar (or, with `seed`, of ⟨seed, y⟩) in each of `inputs`, which may be any values.
+    ///
+    /// - Throws: `mismatch` when y is no scalar and no seed is given, or the seed has another shape.
+    public func gradient(of y: Value, withRespectTo inputs: [Value], seed: Value? = nil) throws -> [Value] {
+        guard let seed = seed ?? (y.shape.elementCount == 1 ? fill(1, y.shape) : nil), seed.shape == y.shape else {
+            throw misfit("gradient", "\(y.shape) is no scalar", hint: "sum or average it, or give a seed of its shape")
+        }
+        var active = [Bool](repeating: false, count: y.id + 1)
+        for input in inputs where input.id <= y.id { active[input.id] = true }
+        for id in 0...y.id where !active[id] { active[id] = instructions[id].operands.contains { active[$0] } }
+        var cotangents: [Int: Value] = [y.id: seed]
+        for id in stride(from: y.id, through: 0, by: -1) where active[id] {
+            guard let cotangent = cotangents[id] else { continue }
+            let operands = instructions[id].operands
+            guard operands.contains(where: { active[$0] }) else { continue }
+            for (operand, map) in zip(operands, try rule(of: id)) where active[operand] {
+                guard let share = try map?.pull(cotangent) else { continue }
+                cotangents[operand] = try cotangents[operand].map { try add($0, share) } ?? share
+            }
+        }
+        return inputs.map { cotangents[$0.id] ?? fill(0, $0.shape) }
+    }
+
+    /// How values change along a direction: the tangents of `values` when each first value of `along` moves by the
+    /// second, all else held still.
+    ///
+    /// Several directions share the primal values: call it once for each, equal operations are emitted once.
+    /// - Throws: `mismatch` when a direction has another shape than what it moves.
+    public func tangents(of values: [Value], along directions: [(Value, Value)]) throws -> [Value] {
+        var moved: [Int: Value] = [:]
+        for (input, direction) in directions {
+            guard input.shape == direction.shape else {
+                throw misfit("tangents", "a direction \(direction.shape) for a value \(input.shape)")
+            }
+            moved[input.id] = direction
+        }
+        let last = values.map(\.id).max() ?? -1
+        var needed = [Bool](repeating: false, count: last + 1)
+        for value in values { needed[value.id] = true }
+        for id in stride(from: last, through: 0, by: -1) where needed[id] && moved[id] == nil {
+            for operand in instructions[id].operands { needed[operand] = true }
+        }
+        for id in stride(from: 0, through: last, by: 1) where needed[id] && moved[id] == nil {
+            let operands = instructions[id].operands
+            guard operands.contains(where: { moved[$0] != nil }) else { continue }
+            for (operand, map) in zip(operands, try rule(of: id)) {
+                guard let tangent = moved[operand], let share = try map?.push(tangent) else { continue }
+                moved[id] = try moved[id].map { try add($0, share) } ?? share
+            }
+        }
+        return values.map { moved[$0.id] ?? fill(0, $0.shape) }
+    }
+
+    /// Gradient and Hessian-vector product of a scalar: the tangent of the gradient (forward over reverse).
+    public func hessianVectorProduct(
+        of y: Value, withRespectTo inputs: [Value], along directions: [Value]
+    ) throws -> (gradient: [Value], product: [Value]) {
+        let gradient = try gradient(of: y, withRespectTo: inputs)
+        return (gradient, try tangents(of: gradient, along: Array(zip(inputs, directions))))
+    }
+}
