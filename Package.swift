@@ -4,6 +4,10 @@ import PackageDescription
 let package = Package(
     name: "zoo",
     platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "ZooBase", targets: ["ZooBase"]),
+        .library(name: "ZooAutodiff", targets: ["ZooAutodiff"]),
+    ],
     targets: [
         // MARK: C libraries, one shim each
 

@@ -44,6 +44,9 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
         indexBounds = lowered.indexBounds
     }
 
+    /// The operations as they run, one per line, after layout and fusion.
+    public var listing: String { lowered.listing }
+
     /// An executor with an arena of its own, for one thread at a time.
     public func makeExecutor() -> Executor<Scalar> { Executor(self) }
 }

@@ -113,6 +113,22 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
         return UnsafeBufferPointer(start: start, count: output.shape.elementCount)
     }
 
+    /// Runs every operation once more by itself, on the inputs of the last run, and lists the slowest first.
+    ///
+    /// - Precondition: the inputs of the last run are still valid.
+    public func profile(rows: Int = 40) -> String {
+        let clock = ContinuousClock()
+        let times = zip(compiled.plan.body, compiled.body).map { id, kernel in
+            (id, clock.measure { kernel(table, scratch) })
+        }
+        let total = times.map(\.1).reduce(.zero, +)
+        return times.sorted { $0.1 > $1.1 }.prefix(rows).map { id, time in
+            let instruction = compiled.lowered.instructions[id]
+            let shapes = instruction.operands.map { compiled.lowered.instructions[$0].shape.description }
+            return "\(time) \(instruction.operation)(\(shapes.joined(separator: ", "))) \(instruction.shape)"
+        }.joined(separator: "\n") + "\n\(total) in all"
+    }
+
     /// Binds and runs with arrays by name, and returns all outputs in order: for tests and small work.
     ///
     /// - Throws: `notFound` when an input is missing, `mismatch` when its size is wrong.
