@@ -1,9 +1,13 @@
 #pragma once
-// Portable C kernels. Every function is free of global state and may be called from any thread.
+// Portable C kernels. Every function may be called from any thread; the only global state is the choice of the
+// instruction set.
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "CZooKernelsNN.h"
+#include "CZooKernelsVector.h"
 
 #ifdef __cplusplus
 extern "C" {
