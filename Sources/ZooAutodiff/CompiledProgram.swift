@@ -41,7 +41,7 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
         scratchBytes = scratch
         arenaBytes = plan.arenaBytes + scratch
         operationCounts = (prologue.count, body.count)
-        indexBounds = lowered.indexBounds
+        indexBounds = program.indexBounds
     }
 
     /// The operations as they run, one per line, after layout and fusion.
@@ -52,9 +52,12 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
 }
 
 extension Program {
-    /// Plans and lowers the program for Float32.
+    /// Plans and lowers the program for Float32: samples in lanes where that suits it, fast kernels, fused operations.
     public func compiled() -> CompiledProgram<Float> {
-        CompiledProgram(self, lowered: self, scalarBytes: 4) { Float.special($0) ?? Kernels<Float>.lower($0) }
+        let lowered = LaneLayout.apply(to: self) ?? self
+        return CompiledProgram(self, lowered: lowered, scalarBytes: 4) {
+            Float.special($0) ?? Kernels<Float>.lower($0)
+        }
     }
 
     /// Plans and lowers the program for Float64 with the plain kernels: the reference.

@@ -5,6 +5,9 @@ import ZooTensor
 extension ProgramBuilder {
     /// Batch norm with stored statistics: γ (x − μ) / √(σ² + ε) + β over axis 1. Statistics are inputs like others;
     /// leave them out of `withRespectTo` and they are constants.
+    ///
+    /// Written as x · slope + shift with both computed once per model, so the gradient in γ is a difference that loses
+    /// digits when |μ| is much larger than σ.
     public func batchNorm(
         _ x: Value, weight: Value? = nil, bias: Value? = nil, mean: Value, variance: Value, epsilon: Double = 1e-5
     ) throws -> Value {
@@ -14,9 +17,9 @@ extension ProgramBuilder {
         }
         let scale = rsqrt(affine(variance, offset: epsilon))
         let slope = try weight.map { try multiply($0, scale) } ?? scale
-        let shifted = try subtract(x, reshape(mean, channels))
-        let scaled = try multiply(shifted, reshape(slope, channels))
-        return try bias.map { try add(scaled, reshape($0, channels)) } ?? scaled
+        let offset = try multiply(mean, slope)
+        let shift = try bias.map { try subtract($0, offset) } ?? affine(offset, scale: -1)
+        return try add(multiply(x, reshape(slope, channels)), reshape(shift, channels))
     }
 
     /// Batch norm with the statistics of the batch (biased variance), which are returned for running averages.

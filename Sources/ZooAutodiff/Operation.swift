@@ -57,6 +57,8 @@ enum Operation: Sendable, Hashable {
     case logSumExp(Int)
     /// One where two arrays of integers agree, else zero.
     case agree
+    /// An operation that only lowering emits (see `LaneLayout`); it has no rule.
+    case fused(Fused)
 
     var yieldsIndices: Bool {
         switch self {
@@ -72,6 +74,34 @@ enum Operation: Sendable, Hashable {
         case .input, .constant, .fill, .reshape: true
         default: false
         }
+    }
+}
+
+/// Operations on samples in lanes, shaped [batch / 16, channels, …, 16], that do the work of several primitives.
+enum Fused: Sendable, Hashable {
+    /// Weights [out, in, rows, columns] in the order in which a face of the convolution reads them.
+    case packWeights(ConvolutionFace, Convolution)
+    /// A face of a convolution; operands a, b and then those that the extras name.
+    case convolution(ConvolutionFace, Convolution, Extras)
+    /// x · scale[c] (when `scales`) and the extras; operands x, scale, then those that the extras name.
+    case channelAffine(scales: Bool, Extras)
+    /// Σ x · y over all but the channels.
+    case channelDots
+    /// g · φ⁽ᵏ⁾(x): operands x, g.
+    case slope(Unary)
+    /// Rows to lanes: [samples, …] to [samples / 16, …, 16].
+    case toLanes
+    /// Lanes to rows.
+    case fromLanes
+
+    /// What is added to a result, and whether it is clamped at zero afterwards.
+    struct Extras: Sendable, Hashable {
+        /// A number per channel; the operand after the regular ones.
+        var bias = false
+        /// A whole array; the last operand, whose space the result takes over when it can.
+        var initial = false
+        /// max(·, 0) at the end.
+        var clamps = false
     }
 }
 

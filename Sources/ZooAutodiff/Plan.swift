@@ -70,7 +70,7 @@ struct Plan: Sendable {
                 guard case .arena = places[buffer] else { return false }
                 return !settled[buffer] && lastUse[buffer] == id
             }
-            let heir = instructions[id].operation.overwritable.map { buffers[instructions[id].operands[$0]] }.first {
+            let heir = instructions[id].overwritable.map { buffers[instructions[id].operands[$0]] }.first {
                 ending.contains($0) && size($0) == size(id) && instructions[$0].isIndex == instructions[id].isIndex
                     && instructions[$0].shape.elementCount == instructions[id].shape.elementCount
             }
@@ -89,12 +89,14 @@ struct Plan: Sendable {
     }
 }
 
-extension Operation {
-    /// Operands whose space the result may take when nobody else needs them.
+extension Instruction {
+    /// Operands whose space the result may take when nobody else needs them, the best one first.
     var overwritable: [Int] {
-        switch self {
+        switch operation {
         case .unary: [0]
-        case .binary: [0, 1]
+        case .binary, .fused(.slope): [0, 1]
+        case .fused(.convolution(_, _, let extras)): extras.initial ? [operands.count - 1] : []
+        case .fused(.channelAffine(_, let extras)): extras.initial ? [operands.count - 1] : [0]
         default: []
         }
     }

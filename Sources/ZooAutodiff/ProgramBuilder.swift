@@ -80,6 +80,22 @@ public final class ProgramBuilder {
         Indices(id: append(Instruction(operation: operation, operands: operands, shape: shape)), shape: shape)
     }
 
+    /// `emit` by numbers, for passes that rewrite finished programs: reshapes that change nothing vanish.
+    func emitNumber(_ operation: Operation, _ operands: [Int], _ shape: Shape) -> Int {
+        if case .reshape = operation {
+            if instructions[operands[0]].shape == shape { return operands[0] }
+            switch instructions[operands[0]].operation {
+            case .reshape: return emitNumber(.reshape, instructions[operands[0]].operands, shape)
+            case .fill(let number): return emitNumber(.fill(number), [], shape)
+            default: break
+            }
+        }
+        return append(Instruction(operation: operation, operands: operands, shape: shape))
+    }
+
+    /// An input of another program declared again; returns its number.
+    func redeclare(_ original: ProgramInput) -> Int { input(original.name, original.role, original.shape) }
+
     private func append(_ instruction: Instruction) -> Int {
         let key = Key(instruction: instruction, generation: generation)
         if let id = known[key] { return id }

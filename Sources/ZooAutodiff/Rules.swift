@@ -22,7 +22,7 @@ extension ProgramBuilder {
         func integers(_ place: Int) -> Indices { Indices(id: operands[place], shape: real(place).shape) }
 
         switch instruction.operation {
-        case .input, .fill, .constant, .argmax, .windowArgmax, .agree:
+        case .input, .fill, .constant, .argmax, .windowArgmax, .agree, .fused:
             return operands.map { _ in nil }
         case .unary(let function):
             return [slope(of: function, at: real(0), y)]

@@ -12,7 +12,7 @@ import ZooTensor
 /// The generic kernels: plain loops that say what each primitive means. Float64 programs run on nothing else and are
 /// the truth that the fast kernels are tested against.
 enum Kernels<S: KernelScalar> {
-    /// Lowers an instruction.
+    /// Lowers an instruction. Fused operations are Float32's alone and never come here.
     static func lower(_ site: Site) -> Lowered {
         switch site.operation {
         case .unary(let function): Lowered(kernel: unary(function, site))
@@ -35,7 +35,7 @@ enum Kernels<S: KernelScalar> {
         case .softmax(let axis): Lowered(kernel: softmax(axis, normalising: true, site))
         case .logSumExp(let axis): Lowered(kernel: softmax(axis, normalising: false, site))
         case .agree: Lowered(kernel: agree(site))
-        case .input, .fill, .constant, .reshape: Lowered { _, _ in }
+        case .input, .fill, .constant, .reshape, .fused: Lowered { _, _ in }
         }
     }
 }
@@ -57,7 +57,7 @@ extension Double: KernelScalar {
 }
 
 extension Float: KernelScalar {
-    static func special(_: Site) -> Lowered? { nil }
+    static func special(_ site: Site) -> Lowered? { FloatKernels.lower(site) }
     static func exponential(_ x: Float) -> Float { exp(x) }
     static func logarithm(_ x: Float) -> Float { log(x) }
     static func gemm(
