@@ -1,6 +1,6 @@
 #pragma once
-// Portable C kernels. Every function may be called from any thread; the only global state is the choice of the
-// instruction set.
+// Portable C kernels. Every function may be called from any thread; the only state is the choice of the instruction
+// set.
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,7 +11,7 @@
 // - A vector of per-channel numbers, a weight matrix and so on are in PyTorch's order.
 // - Pointers of one call must not overlap unless the comment says "in place", which means exactly equal pointers.
 // - `flags`: ZOO_ADD adds to what the output holds, otherwise the output is overwritten.
-// - No kernel allocates or has state: everything may be called from any thread. Sizes are the caller's duty: they
+// - No kernel allocates or has state beyond that choice: everything may be called from any thread. Sizes are the caller's duty: they
 //   come from a compiled program, never from a file unchecked. A count of zero is fine everywhere.
 // - Rounding may differ by a few units in the last place between instruction sets; on one machine a call always gives
 //   the same bytes.
@@ -37,12 +37,12 @@ enum {
 
 // MARK: Instruction sets
 
-/// The instruction set in use: "avx512", "avx2", "baseline" or "wide" (the code of "avx512" compiled for the baseline,
-/// never chosen by itself).
+/// The instruction set that the calling thread uses: "avx512", "avx2", "baseline" or "wide" (the tiles of "avx512"
+/// compiled for the baseline, never chosen by itself).
 const char *zoo_kernel_isa(void);
-/// Makes every later call use one instruction set, or the best of this processor when `name` is NULL. Returns false,
-/// changing nothing, when it is unknown or the processor lacks it. For tests and benchmarks; packed weights belong to
-/// the instruction set that packed them.
+/// Makes later calls of the calling thread use one instruction set, or the best of this processor when `name` is NULL.
+/// Returns false, changing nothing, when it is unknown or the processor lacks it. For tests and benchmarks; packed
+/// weights belong to the instruction set that packed them.
 bool zoo_kernel_select(const char *name);
 /// The sets this processor can run, best first: index 0, 1, ...; NULL past the end.
 const char *zoo_kernel_available(int32_t index);
