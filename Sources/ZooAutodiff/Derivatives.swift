@@ -5,25 +5,54 @@ import ZooTensor
 extension ProgramBuilder {
     /// The gradient of a scalar (or, with `seed`, of ⟨seed, y⟩) in each of `inputs`, which may be any values.
     ///
+    /// - Parameter checkpoints: values to keep from the forward pass; what lies between two of them is computed again
+    ///   when the backward pass gets there, which saves its memory. See `checkpoints(of:segments:)`.
     /// - Throws: `mismatch` when y is no scalar and no seed is given, or the seed has another shape.
-    public func gradient(of y: Value, withRespectTo inputs: [Value], seed: Value? = nil) throws -> [Value] {
+    public func gradient(
+        of y: Value, withRespectTo inputs: [Value], seed: Value? = nil, checkpoints: [Value] = []
+    ) throws -> [Value] {
         guard let seed = seed ?? (y.shape.elementCount == 1 ? fill(1, y.shape) : nil), seed.shape == y.shape else {
             throw misfit("gradient", "\(y.shape) is no scalar", hint: "sum or average it, or give a seed of its shape")
         }
         var active = [Bool](repeating: false, count: y.id + 1)
         for input in inputs where input.id <= y.id { active[input.id] = true }
         for id in 0...y.id where !active[id] { active[id] = instructions[id].operands.contains { active[$0] } }
+        var copies = Recomputation(cuts: checkpoints.map(\.id).filter { $0 < y.id })
         var cotangents: [Int: Value] = [y.id: seed]
         for id in stride(from: y.id, through: 0, by: -1) where active[id] {
             guard let cotangent = cotangents[id] else { continue }
             let operands = instructions[id].operands
             guard operands.contains(where: { active[$0] }) else { continue }
-            for (operand, map) in zip(operands, try rule(of: id)) where active[operand] {
+            for (operand, map) in zip(operands, try rule(of: copies.copy(of: id, in: self))) where active[operand] {
                 guard let share = try map?.pull(cotangent) else { continue }
                 cotangents[operand] = try cotangents[operand].map { try add($0, share) } ?? share
             }
         }
         return inputs.map { cotangents[$0.id] ?? fill(0, $0.shape) }
+    }
+
+    /// Values that cut the computation of y into `segments` of about equal memory, at places where one value alone
+    /// carries everything across. Empty when there are no such places.
+    public func checkpoints(of y: Value, segments: Int) -> [Value] {
+        var lastUse = [Int](repeating: -1, count: y.id + 1)
+        for id in 0...y.id { for operand in instructions[id].operands { lastUse[operand] = id } }
+        var crossing = 0, total = 0
+        var ending: [Int: Int] = [:]
+        var candidates: [(id: Int, before: Int)] = []
+        for id in 0..<y.id where !instructions[id].operands.isEmpty {
+            total += instructions[id].operation.isFree ? 0 : instructions[id].shape.elementCount
+            crossing -= ending[id] ?? 0
+            guard lastUse[id] > id else { continue }
+            crossing += 1
+            ending[lastUse[id], default: 0] += 1
+            if crossing == 1 { candidates.append((id, total)) }
+        }
+        guard segments > 1, !candidates.isEmpty else { return [] }
+        let places = (1..<segments).compactMap { part in
+            let wanted = total * part / segments
+            return candidates.min { ($0.before - wanted).magnitude < ($1.before - wanted).magnitude }?.id
+        }
+        return Set(places).sorted().map { value($0) }
     }
 
     /// How values change along a direction: the tangents of `values` when each first value of `along` moves by the
@@ -62,5 +91,35 @@ extension ProgramBuilder {
     ) throws -> (gradient: [Value], product: [Value]) {
         let gradient = try gradient(of: y, withRespectTo: inputs)
         return (gradient, try tangents(of: gradient, along: Array(zip(inputs, directions))))
+    }
+}
+
+/// Copies of forward instructions for the backward pass: what lies between two kept values is computed again.
+private struct Recomputation {
+    /// Ascending.
+    let cuts: [Int]
+    private var copies: [Int: Int] = [:]
+
+    init(cuts: [Int]) { self.cuts = Array(Set(cuts)).sorted() }
+
+    /// The instruction to read in place of an old one: itself when it is kept or lies after the last cut.
+    mutating func copy(of id: Int, in b: ProgramBuilder) -> Int {
+        guard let segment = cuts.firstIndex(where: { $0 >= id }) else { return id }
+        return recomputed(id, after: segment > 0 ? cuts[segment - 1] : -1, segment, b)
+    }
+
+    private mutating func recomputed(_ id: Int, after start: Int, _ segment: Int, _ b: ProgramBuilder) -> Int {
+        var instruction = b.instructions[id]
+        guard id > start, !instruction.operands.isEmpty else { return id }
+        if let copy = copies[id] { return copy }
+        instruction.operands = instruction.operands.map {
+            cuts.contains($0) ? $0 : recomputed($0, after: start, segment, b)
+        }
+        if instruction.operands == b.instructions[id].operands, cuts.contains(id) { return id }
+        b.generation = segment + 1
+        defer { b.generation = 0 }
+        let copy = b.emitNumber(instruction.operation, instruction.operands, instruction.shape)
+        copies[id] = copy
+        return copy
     }
 }

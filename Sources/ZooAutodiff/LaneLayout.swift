@@ -37,12 +37,14 @@ struct LaneLayout {
 
     private mutating func rewritten() -> Program {
         for id in program.instructions.indices {
+            b.generation = old(id).generation
             if let lanes = inLanes(id) {
                 asLanes[id] = lanes
             } else if asRows[id] == nil {
                 asRows[id] = fusedSum(id) ?? inRows(id)
             }
         }
+        b.generation = 0
         var outputs: [(name: String, value: Value)] = []
         for output in program.outputs {
             outputs.append((output.name, Value(id: rows(output.id), shape: output.shape)))
@@ -194,6 +196,10 @@ struct LaneLayout {
 
     private mutating func convolution(_ face: ConvolutionFace, _ form: Convolution, _ id: Int) -> Int? {
         let operands = old(id).operands
+        if face == .weightGradient, let gradients = sampleGradients(form, id) {
+            asRows[id] = gradients
+            return nil
+        }
         guard old(operands[0]).shape[0] == batch else { return nil }
         if face == .weightGradient {
             guard old(operands[1]).shape[0] == batch else { return nil }
@@ -201,16 +207,50 @@ struct LaneLayout {
                 .fused(.convolution(face, form, Fused.Extras())), operands.map { lanes($0) }, old(id).shape)
             return nil
         }
-        return laneConvolution(face, form, operands[0], weight: rows(operands[1]), old(operands[1]).shape, old(id).shape)
+        return laneConvolution(
+            face, form, operands[0], weight: rows(operands[1]), old(operands[1]).shape, old(id).shape)
+    }
+
+    /// A weight gradient whose groups are the samples (see `Program.mapped`): one gradient for each of them.
+    private mutating func sampleGradients(_ form: Convolution, _ id: Int) -> Int? {
+        let operands = old(id).operands.map { oldSource($0) }
+        let (image, map) = (old(old(id).operands[0]).shape, old(old(id).operands[1]).shape)
+        guard image[0] == 1, form.groups % batch == 0, operands.allSatisfy({ isSampled($0) }) else { return nil }
+        var form = form
+        form.groups /= batch
+        let group = batch / LaneLayout.lanes
+        let numbers = zip(operands, [image, map]).map { operand, shape in
+            emit(
+                .reshape, [lanes(operand)],
+                [group, shape[1] / batch, shape[2], shape[3], LaneLayout.lanes])
+        }
+        let shape = old(id).shape
+        let each = [batch, shape[0] / batch, shape[1], shape[2], shape[3]]
+        let gradients = emit(.fused(.sampleGradients(form)), numbers, laneShape(Shape(each)))
+        return emit(.reshape, [emit(.fused(.fromLanes), [gradients], Shape(each))], shape)
+    }
+
+    /// An old number past reshapes, as long as the result has the samples first.
+    private func oldSource(_ id: Int) -> Int {
+        var id = id
+        while case .reshape = old(id).operation { id = old(id).operands[0] }
+        return id
     }
 
     private mutating func laneConvolution(
         _ face: ConvolutionFace, _ form: Convolution, _ image: Int, weight: Int, _ weightShape: Shape, _ shape: Shape
     ) -> Int {
-        var kernel = LaneConvolution(form, outputs: weightShape[0], inputs: weightShape[1] * form.groups).kernel
-        let packed = emit(
-            .fused(.packWeights(face, form)), [weight], [zoo_conv2d_packed_count(&kernel)])
+        let packed = packed(weight, face, form, weightShape)
         return emit(.fused(.convolution(face, form, Fused.Extras())), [lanes(image), packed], laneShape(shape))
+    }
+
+    /// Weights in the order in which a kernel reads them: once per model, however often they are used.
+    private func packed(_ weight: Int, _ face: ConvolutionFace, _ form: Convolution, _ shape: Shape) -> Int {
+        var kernel = LaneConvolution(form, outputs: shape[0], inputs: shape[1] * form.groups).kernel
+        let generation = b.generation
+        defer { b.generation = generation }
+        b.generation = 0
+        return emit(.fused(.packWeights(face, form)), [weight], [zoo_conv2d_packed_count(&kernel)])
     }
 
     /// A product with weights is a convolution of 1 × 1 images.
@@ -231,8 +271,7 @@ struct LaneLayout {
         guard !form.transposeA, isSampled(a), !isSampled(b) else { return nil }
         let weight = emit(.reshape, [rows(b)], [bShape[0], bShape[1], 1, 1])
         let face: ConvolutionFace = form.transposeB ? .output : .inputGradient
-        var kernel = LaneConvolution(point, outputs: bShape[0], inputs: bShape[1]).kernel
-        let packed = emit(.fused(.packWeights(face, point)), [weight], [zoo_conv2d_packed_count(&kernel)])
+        let packed = packed(weight, face, point, bShape)
         let target = laneShape(old(id).shape)
         let product = emit(
             .fused(.convolution(face, point, Fused.Extras())), [pointImage(a), packed],
@@ -314,7 +353,8 @@ struct LaneLayout {
         guard case .binary(.multiply) = instruction.operation else { return nil }
         let shape = laneShape(instruction.shape)
         for place in 0...1 {
-            guard let (number, made) = producer(instruction.operands[place]), case .unary(let function) = made.operation,
+            guard let (number, made) = producer(instruction.operands[place]),
+                case .unary(let function) = made.operation,
                 number == numbers[place], FloatKernels.named(function) != nil,
                 numbers.allSatisfy({ b.instructions[$0].shape == shape })
             else { continue }

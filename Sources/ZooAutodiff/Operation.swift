@@ -83,6 +83,8 @@ enum Fused: Sendable, Hashable {
     case packWeights(ConvolutionFace, Convolution)
     /// A face of a convolution; operands a, b and then those that the extras name.
     case convolution(ConvolutionFace, Convolution, Extras)
+    /// A weight gradient for each sample by itself: [batch / 16, out, in, rows, columns, 16]; operands x, dy.
+    case sampleGradients(Convolution)
     /// x · scale[c] (when `scales`) and the extras; operands x, scale, then those that the extras name.
     case channelAffine(scales: Bool, Extras)
     /// Σ x · y over all but the channels.

@@ -22,6 +22,8 @@ struct Instruction: Sendable, Hashable {
     var operation: Operation
     var operands: [Int]
     var shape: Shape
+    /// Zero, or which recomputation this is: equal instructions of different generations are kept apart.
+    var generation = 0
     /// Whether the result is integers.
     var isIndex: Bool { operation.yieldsIndices }
 }

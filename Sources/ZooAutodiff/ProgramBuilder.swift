@@ -14,19 +14,15 @@ import ZooTensor
 /// - Sums: `sum`, `mean`, `maximum(of:axis:)`, `softmax`, `logSumExp`
 /// - Networks: `linear`, `conv2d`, `batchNorm`, `layerNorm`, `attention`, `maxPool`, …
 /// - Losses: `crossEntropy`, `meanSquaredError`, `infoNCE`, …
-/// - Derivatives: `gradient`, `tangents`, `hessianVectorProduct`
+/// - Derivatives: `gradient`, `tangents`, `hessianVectorProduct`; `checkpoints` for long networks; per-sample
+///   gradients are `Program.mapped` over the gradient of one sample
 public final class ProgramBuilder {
     private(set) var instructions: [Instruction] = []
     private(set) var inputs: [ProgramInput] = []
     private(set) var constants: [[Double]] = []
-    private var known: [Key: Int] = [:]
-    /// Instructions emitted under different numbers are kept apart even when equal: recomputation needs copies.
+    private var known: [Instruction: Int] = [:]
+    /// The generation of what is emitted now; see `Instruction`.
     var generation = 0
-
-    private struct Key: Hashable {
-        var instruction: Instruction
-        var generation: Int
-    }
 
     /// An empty program.
     public init() {}
@@ -97,10 +93,11 @@ public final class ProgramBuilder {
     func redeclare(_ original: ProgramInput) -> Int { input(original.name, original.role, original.shape) }
 
     private func append(_ instruction: Instruction) -> Int {
-        let key = Key(instruction: instruction, generation: generation)
-        if let id = known[key] { return id }
+        var instruction = instruction
+        instruction.generation = generation
+        if let id = known[instruction] { return id }
         instructions.append(instruction)
-        known[key] = instructions.count - 1
+        known[instruction] = instructions.count - 1
         return instructions.count - 1
     }
 

@@ -64,7 +64,8 @@ func smallCNN(_ net: NetworkSketch, _ images: Value) throws -> Value {
 func resNet18(_ net: NetworkSketch, _ images: Value, width: Int) throws -> Value {
     let b = net.b
     func block(_ x: Value, _ outputs: Int, _ stride: Int) throws -> Value {
-        let y = b.relu(try net.norm(net.convolution(x, outputs, 3, Convolution(stride: stride, padding: 1), bias: false)))
+        let y = b.relu(
+            try net.norm(net.convolution(x, outputs, 3, Convolution(stride: stride, padding: 1), bias: false)))
         let z = try net.norm(net.convolution(y, outputs, 3, Convolution(stride: 1, padding: 1), bias: false))
         if stride == 1, x.shape[1] == outputs { return b.relu(try b.add(z, x)) }
         let shortcut = try net.norm(net.convolution(x, outputs, 1, Convolution(stride: stride), bias: false))

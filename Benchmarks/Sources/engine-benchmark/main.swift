@@ -60,9 +60,16 @@ func small() throws -> [String: Double] {
     let hessian = productProgram.compiled().makeExecutor()
     let pointers = inputs.parameters
     let counts = [forward, step, hessian].map(\.compiled.operationCounts.perRun)
-    print("CNN operations a run: forward \(counts[0]), gradient \(counts[1]), gradient + HVP \(counts[2]);",
+    print(
+        "CNN operations a run: forward \(counts[0]), gradient \(counts[1]), gradient + HVP \(counts[2]);",
         "arena \(hessian.compiled.arenaBytes / 1024) KiB")
     if CommandLine.arguments.contains("listing") { print(hessian.compiled.listing) }
+    if CommandLine.arguments.contains("profile") {
+        try hessian.bind(parameters: pointers)
+        try hessian.run(reals: [inputs.images] + inputs.directions, indices: [inputs.labels])
+        _ = hessian.profile()
+        print(hessian.profile(rows: 200))
+    }
     return [
         "cnn_forward": try median(2000) {
             try forward.bind(parameters: pointers)

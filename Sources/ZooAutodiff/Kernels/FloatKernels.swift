@@ -22,6 +22,7 @@ enum FloatKernels {
         switch fused {
         case .packWeights(let face, let form): pack(face, form, site)
         case .convolution(let face, let form, let extras): convolution(face, form, extras, site)
+        case .sampleGradients(let form): sampleGradients(form, site)
         case .channelAffine(let scales, let extras): channelAffine(scales, extras, site)
         case .channelDots: channelDots(site)
         case .slope(let function): slope(function, site)
@@ -76,10 +77,22 @@ enum FloatKernels {
         else { return nil }
         let (a, b, y, count) = (site.operands[0], site.operands[1], site.output, site.shape.elementCount)
         switch function {
-        case .add: return Lowered { zoo_add(count, $0.reals(a), $0.reals(b), $0.output(y)); _ = $1 }
-        case .subtract: return Lowered { zoo_subtract(count, $0.reals(a), $0.reals(b), $0.output(y)); _ = $1 }
-        case .multiply: return Lowered { zoo_multiply(count, $0.reals(a), $0.reals(b), $0.output(y), 0); _ = $1 }
-        case .divide: return Lowered { zoo_divide(count, $0.reals(a), $0.reals(b), $0.output(y)); _ = $1 }
+        case .add:
+            return Lowered {
+                zoo_add(count, $0.reals(a), $0.reals(b), $0.output(y)); _ = $1
+            }
+        case .subtract:
+            return Lowered {
+                zoo_subtract(count, $0.reals(a), $0.reals(b), $0.output(y)); _ = $1
+            }
+        case .multiply:
+            return Lowered {
+                zoo_multiply(count, $0.reals(a), $0.reals(b), $0.output(y), 0); _ = $1
+            }
+        case .divide:
+            return Lowered {
+                zoo_divide(count, $0.reals(a), $0.reals(b), $0.output(y)); _ = $1
+            }
         case .gate:
             return Lowered { buffers, _ in
                 zoo_apply(
@@ -194,6 +207,17 @@ enum FloatKernels {
                 zoo_conv2d_weight_gradient(
                     &kernel, groups, buffers.reals(a), buffers.reals(b), buffers.output(y), nil, extra.flags, scratch)
             }
+        }
+    }
+
+    private static func sampleGradients(_ form: Convolution, _ site: Site) -> Lowered {
+        let (image, map) = (site.operandShapes[0], site.operandShapes[1])
+        let kernel = LaneConvolution(form, outputs: map[1], inputs: image[1]).kernel
+        let (x, dy, y, groups) = (site.operands[0], site.operands[1], site.output, image[0])
+        return Lowered { buffers, _ in
+            var kernel = kernel
+            zoo_conv2d_sample_gradients(
+                &kernel, groups, buffers.reals(x), buffers.reals(dy), buffers.output(y), nil, 0)
         }
     }
 
