@@ -37,6 +37,7 @@ let package = Package(
         // MARK: Tests
 
         .target(name: "ZooTestSupport", dependencies: ["ZooTensor"], path: "Tests/ZooTestSupport"),
+        .testTarget(name: "CZooKernelsTests", dependencies: ["CZooKernels", "ZooTestSupport"]),
         .testTarget(name: "ZooBaseTests", dependencies: ["ZooBase", "ZooTestSupport"]),
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(

@@ -138,9 +138,33 @@ double zoo_vector_dot(const void *a, int32_t a_dtype, const void *b, int32_t b_d
 
 // MARK: Errors of zoo_apply
 
+typedef struct function_error {
+    float multiple, floor;
+} function_error;
+
+// The largest errors found over a million values of the whole range, with and without fused multiply-add, plus a fifth.
+// Derivatives with zeros are measured against a larger floor: near a zero the error is absolute.
+static const function_error errors[][4] = {
+    {{0, 1e-6f}, {0, 1e-6f}, {0, 1e-6f}, {0, 1e-6f}},             // ReLU
+    {{3, 1e-6f}, {5.5f, 1e-6f}, {7.5f, 1e-6f}, {6, 1}},           // tanh
+    {{3.5f, 1e-6f}, {6, 1e-6f}, {3.5f, 0.1f}, {9, 0.1f}},         // sigmoid
+    {{8.5f, 1e-3f}, {16.5f, 0.1f}, {4, 0.1f}, {2, 1}},            // GELU
+    {{15.5f, 1e-3f}, {11, 0.1f}, {24, 0.1f}, {6.5f, 1}},          // GELU, tanh
+    {{9, 1e-3f}, {9.5f, 0.1f}, {14, 0.1f}, {5.5f, 1}},            // GELU, quick
+    {{4.5f, 1e-3f}, {7.5f, 0.1f}, {6, 0.1f}, {2.5f, 1}},          // SiLU
+    {{2, 1e-6f}, {2, 1e-6f}, {2, 1e-6f}, {2, 1e-6f}},             // exp
+    {{2, 1e-6f}, {1.5f, 1e-6f}, {4, 1e-6f}, {6, 1e-6f}},          // log
+    {{1.5f, 1e-6f}, {2, 1e-6f}, {3.5f, 1e-6f}, {6, 1e-6f}},       // square root
+    {{2, 1e-6f}, {3.5f, 1e-6f}, {6, 1e-6f}, {7, 1e-6f}},          // reciprocal square root
+    {{4, 1e-6f}, {3.5f, 1e-6f}, {4, 1e-3f}, {17, 0.1f}},          // erf
+    {{2.5f, 1e-6f}, {2.5f, 1e-6f}, {2.5f, 1e-6f}, {2.5f, 1e-6f}}, // sin
+    {{2.5f, 1e-6f}, {2.5f, 1e-6f}, {2.5f, 1e-6f}, {2.5f, 1e-6f}}, // cos
+    {{3.5f, 1e-6f}, {3.5f, 1e-6f}, {6, 1e-6f}, {3.5f, 0.1f}},     // softplus
+    {{1.5f, 1e-6f}, {4, 1e-6f}, {6, 1e-6f}, {9, 1e-6f}},          // reciprocal
+    {{0, 1e-6f}, {0, 1e-6f}, {0, 1e-6f}, {0, 1e-6f}},             // absolute value
+};
+
 float zoo_function_error(zoo_function function, int32_t order, float *floor) {
-    (void)function;
-    (void)order;
-    *floor = 0;
-    return 4;
+    *floor = errors[function][order].floor;
+    return errors[function][order].multiple;
 }

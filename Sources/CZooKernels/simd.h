@@ -1,7 +1,8 @@
 #pragma once
 // Vector types and small helpers of the kernel bodies. Included once per instruction set, by a file of variants/ that
 // has defined ZOO_VARIANT (a suffix), ZOO_WIDTH (floats per register), ZOO_OUT_TILE (most output channels of the
-// convolution tile) and ZOO_GRADIENT_OUT_TILE (the same for weight gradients).
+// convolution tile), ZOO_GRADIENT_OUT_TILE (the same for weight gradients) and ZOO_HALF_HARDWARE (1 when the
+// instruction set converts halves to floats).
 
 #include <math.h>
 #include <stddef.h>

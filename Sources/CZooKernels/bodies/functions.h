@@ -216,14 +216,15 @@ INLINE jet log_jet(lanes x) {
 }
 
 INLINE jet sqrt_jet(lanes x) {
-    lanes s = __builtin_elementwise_sqrt(x), r = 1.0f / x, q = r / s;
-    jet j = {s, 0.5f / s, -0.25f * q, 0.375f * q * r};
+    // The constant comes first, so that nothing overflows before the result does.
+    lanes s = __builtin_elementwise_sqrt(x), r = 1.0f / x;
+    jet j = {s, 0.5f / s, -0.25f * r / s, 0.375f * r / s * r};
     return j;
 }
 
 INLINE jet rsqrt_jet(lanes x) {
-    lanes s = __builtin_elementwise_sqrt(x), r = 1.0f / x, q = r / s;
-    jet j = {1.0f / s, -0.5f * q, 0.75f * q * r, -1.875f * q * r * r};
+    lanes s = __builtin_elementwise_sqrt(x), r = 1.0f / x;
+    jet j = {1.0f / s, -0.5f * r / s, 0.75f * r / s * r, -1.875f * r / s * r * r};
     return j;
 }
 

@@ -13,36 +13,49 @@ typedef uint16_t __attribute__((aligned(1))) any_half;
 #define SUM_BLOCK 2048
 
 #define FROM_F32(p, i) (((const any_float *)(p))[i])
+#if ZOO_HALF_HARDWARE
+typedef _Float16 __attribute__((aligned(1))) any_hardware_half;
+#define FROM_F16(p, i) ((float)((const any_hardware_half *)(p))[i])
+#else
 #define FROM_F16(p, i) half_to_float(((const any_half *)(p))[i])
+#endif
 #define FROM_BF16(p, i) float_of((uint32_t)((const any_half *)(p))[i] << 16)
 #define FROM_F64(p, i) (((const any_double *)(p))[i])
 
-/// total (+)= the values of up to four inputs, in order, with or without weights.
-#define ADD_INPUTS(name, type, from)                                                                                   \
-    static __attribute__((noinline)) void add_##name(type *restrict total, size_t count, const char *const *inputs,    \
-                                                     const double *factors, int fresh, bool weighted, size_t k) {      \
-        const char *restrict a = inputs[0], *restrict b = inputs[1], *restrict c = inputs[2], *restrict d = inputs[3]; \
-        const type wa = (type)factors[0], wb = (type)factors[1], wc = (type)factors[2], wd = (type)factors[3];         \
-        if (k == 4 && !weighted && fresh) {                                                                            \
-            for (size_t i = 0; i < count; i++)                                                                         \
-                total[i] = (((type)from(a, i) + (type)from(b, i)) + (type)from(c, i)) + (type)from(d, i);              \
-        } else if (k == 4 && !weighted) {                                                                              \
-            for (size_t i = 0; i < count; i++)                                                                         \
-                total[i] = (((total[i] + (type)from(a, i)) + (type)from(b, i)) + (type)from(c, i)) + (type)from(d, i); \
-        } else if (k == 4 && fresh) {                                                                                  \
-            for (size_t i = 0; i < count; i++)                                                                         \
-                total[i] = ((wa * (type)from(a, i) + wb * (type)from(b, i)) + wc * (type)from(c, i)) +                 \
-                           wd * (type)from(d, i);                                                                      \
-        } else if (k == 4) {                                                                                           \
-            for (size_t i = 0; i < count; i++)                                                                         \
-                total[i] = (((total[i] + wa * (type)from(a, i)) + wb * (type)from(b, i)) + wc * (type)from(c, i)) +    \
-                           wd * (type)from(d, i);                                                                      \
-        } else if (fresh) {                                                                                            \
-            for (size_t i = 0; i < count; i++) total[i] = weighted ? wa * (type)from(a, i) : (type)from(a, i);         \
-        } else {                                                                                                       \
-            for (size_t i = 0; i < count; i++)                                                                         \
-                total[i] = total[i] + (weighted ? wa * (type)from(a, i) : (type)from(a, i));                           \
-        }                                                                                                              \
+#define EACH for (size_t i = 0; i < count; i++)
+
+/// total (+)= the values of one, two or four inputs, in order, with or without weights.
+#define ADD_INPUTS(name, type, from)                                                                                  \
+    static __attribute__((noinline)) void add_##name(type *restrict total, size_t count, const char *const *inputs,   \
+                                                     const double *factors, bool fresh, bool weighted, size_t k) {    \
+        const char *restrict a = inputs[0], *restrict b = inputs[1];                                                  \
+        const char *restrict c = inputs[2], *restrict d = inputs[3];                                                  \
+        const type wa = (type)factors[0], wb = (type)factors[1], wc = (type)factors[2], wd = (type)factors[3];        \
+        const int kind = (k == 4 ? 8 : k == 2 ? 4 : 0) + (weighted ? 2 : 0) + (fresh ? 1 : 0);                        \
+        switch (kind) {                                                                                               \
+        case 0: EACH total[i] = total[i] + (type)from(a, i); break;                                                   \
+        case 1: EACH total[i] = (type)from(a, i); break;                                                              \
+        case 2: EACH total[i] = total[i] + wa * (type)from(a, i); break;                                              \
+        case 3: EACH total[i] = wa * (type)from(a, i); break;                                                         \
+        case 4: EACH total[i] = (total[i] + (type)from(a, i)) + (type)from(b, i); break;                              \
+        case 5: EACH total[i] = (type)from(a, i) + (type)from(b, i); break;                                           \
+        case 6: EACH total[i] = (total[i] + wa * (type)from(a, i)) + wb * (type)from(b, i); break;                    \
+        case 7: EACH total[i] = wa * (type)from(a, i) + wb * (type)from(b, i); break;                                 \
+        case 8:                                                                                                       \
+            EACH total[i] = (((total[i] + (type)from(a, i)) + (type)from(b, i)) + (type)from(c, i)) +                 \
+                            (type)from(d, i);                                                                         \
+            break;                                                                                                    \
+        case 9:                                                                                                       \
+            EACH total[i] = (((type)from(a, i) + (type)from(b, i)) + (type)from(c, i)) + (type)from(d, i);            \
+            break;                                                                                                    \
+        case 10:                                                                                                      \
+            EACH total[i] = (((total[i] + wa * (type)from(a, i)) + wb * (type)from(b, i)) + wc * (type)from(c, i)) +  \
+                            wd * (type)from(d, i);                                                                    \
+            break;                                                                                                    \
+        default:                                                                                                      \
+            EACH total[i] = ((wa * (type)from(a, i) + wb * (type)from(b, i)) + wc * (type)from(c, i)) +               \
+                            wd * (type)from(d, i);                                                                    \
+        }                                                                                                             \
     }
 ADD_INPUTS(f32_to_f32, float, FROM_F32)
 ADD_INPUTS(f16_to_f32, float, FROM_F16)
@@ -51,6 +64,7 @@ ADD_INPUTS(f32_to_f64, double, FROM_F32)
 ADD_INPUTS(f16_to_f64, double, FROM_F16)
 ADD_INPUTS(bf16_to_f64, double, FROM_BF16)
 ADD_INPUTS(f64_to_f64, double, FROM_F64)
+#undef EACH
 
 /// output = total * factor, rounded to its type.
 static void finish_f32(const float *restrict total, size_t count, float factor, void *restrict output, int32_t dtype) {
@@ -76,12 +90,11 @@ static void finish_f64(const double *restrict total, size_t count, double factor
     }
 }
 
-/// How many inputs from `first` on go together: four of a type, or one.
+/// How many inputs from `first` on go together: four or two of a type, or one.
 INLINE size_t inputs_together(const int32_t *dtypes, size_t first, size_t k) {
-    if (k - first < 4) return 1;
-    for (size_t j = 1; j < 4; j++)
-        if (dtypes[first + j] != dtypes[first]) return 1;
-    return 4;
+    size_t alike = 1;
+    while (alike < 4 && first + alike < k && dtypes[first + alike] == dtypes[first]) alike++;
+    return alike == 3 ? 2 : alike;
 }
 
 typedef struct sum_call {
@@ -103,8 +116,7 @@ static void sum_block(const sum_call *call, size_t at, size_t count, float *sing
             from[i] = (const char *)call->inputs[source] + at * zoo_dtype_size(call->dtypes[source]);
             weights[i] = call->weights[source];
         }
-        const int fresh = j == 0;
-        const bool weighted = call->weighted;
+        const bool fresh = j == 0, weighted = call->weighted;
         switch (call->dtypes[j] + (call->in_double ? 4 : 0)) {
         case ZOO_DTYPE_F32: add_f32_to_f32(singles, count, from, weights, fresh, weighted, together); break;
         case ZOO_DTYPE_F16: add_f16_to_f32(singles, count, from, weights, fresh, weighted, together); break;
@@ -201,48 +213,57 @@ INLINE void add_octet(block_sums *sums, octet v) {
     sums->magnitude += (octet)((octet_int)v & INT64_MAX);
 }
 
-typedef struct block_range {
-    lanes largest, least, most;
-    lanes_int non_finite, zeros;
-} block_range;
-
-/// Only lanes where `valid` is set count.
-INLINE void add_range(block_range *range, lanes v, lanes_int valid) {
-    lanes size = magnitude(v);
-    lanes_int finite = ((as_int(v) & 0x7F800000) != 0x7F800000) & valid;
-    range->non_finite += ~finite & valid & 1;
-    range->zeros += (v == 0.0f) & valid & 1;
-    range->largest = pick(finite & (size > range->largest), size, range->largest);
-    range->least = pick(finite & (v < range->least), v, range->least);
-    range->most = pick(finite & (v > range->most), v, range->most);
+/// Ranges and counts of a block with NaN or infinities in it.
+static void careful_range(const any_float *x, size_t count, zoo_statistics *s) {
+    s->minimum = INFINITY, s->maximum = -INFINITY, s->largest_magnitude = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double v = x[i];
+        if (!(fabs(v) < INFINITY)) {
+            s->non_finite++;
+            continue;
+        }
+        s->largest_magnitude = fmax(s->largest_magnitude, fabs(v));
+        s->minimum = fmin(s->minimum, v);
+        s->maximum = fmax(s->maximum, v);
+    }
 }
 
 static zoo_statistics float_statistics(const float *x, size_t count) {
     block_sums low = {{0}, {0}, {0}}, high = low;
-    block_range range = {splat(0), splat(INFINITY), splat(-INFINITY), splat_int(0), splat_int(0)};
+    lanes least = splat(INFINITY), most = splat(-INFINITY);
+    lanes_int zero = splat_int(0);
     const lanes_int iota = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    for (size_t i = 0; i < count; i += 16) {
-        lanes v = load_any(x + i, count - i);
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const lanes v = load_any(x + i, 16);
         add_octet(&low, low_half(v));
         add_octet(&high, high_half(v));
-        if (count - i >= 16)
-            add_range(&range, v, splat_int(-1));
-        else
-            add_range(&range, v, iota < (int32_t)(count - i));
+        least = pick(v < least, v, least);
+        most = pick(v > most, v, most);
+        zero -= v == 0.0f;
+    }
+    if (i < count) {
+        const lanes v = load_any(x + i, count - i);
+        const lanes_int inside = iota < (int32_t)(count - i);
+        add_octet(&low, low_half(v));
+        add_octet(&high, high_half(v));
+        least = pick((v < least) & inside, v, least);
+        most = pick((v > most) & inside, v, most);
+        zero -= (v == 0.0f) & inside;
     }
     zoo_statistics s = {octet_sum(low.sum + high.sum), octet_sum(low.square + high.square),
                         octet_sum(low.magnitude + high.magnitude), 0, INFINITY, -INFINITY, 0, 0};
-    float largest[16], least[16], most[16];
-    int32_t non_finite[16], zeros[16];
-    store(largest, range.largest), store(least, range.least), store(most, range.most);
-    store_int(non_finite, range.non_finite), store_int(zeros, range.zeros);
-    for (int i = 0; i < 16; i++) {
-        s.largest_magnitude = fmax(s.largest_magnitude, largest[i]);
-        s.minimum = fmin(s.minimum, least[i]);
-        s.maximum = fmax(s.maximum, most[i]);
-        s.non_finite += (uint64_t)non_finite[i];
-        s.zeros += (uint64_t)zeros[i];
+    float least_parts[16], most_parts[16];
+    int32_t zeros[16];
+    store(least_parts, least), store(most_parts, most), store_int(zeros, zero);
+    for (int lane = 0; lane < 16; lane++) {
+        s.minimum = fmin(s.minimum, least_parts[lane]);
+        s.maximum = fmax(s.maximum, most_parts[lane]);
+        s.zeros += (uint64_t)zeros[lane];
     }
+    s.largest_magnitude = fmax(s.maximum, -s.minimum);
+    // A block of finite floats can't overflow in Float64, so this finds every NaN and infinity.
+    if (!(s.absolute_sum < INFINITY)) careful_range((const any_float *)x, count, &s);
     return s;
 }
 
