@@ -57,9 +57,8 @@ extension ProgramBuilder {
         guard (geometry.stride + geometry.dilation).allSatisfy({ $0 > 0 }),
             geometry.padding.allSatisfy({ $0 >= 0 })
         else { throw misfit("conv2d", "stride and dilation must be positive, padding not negative") }
-        var form = geometry
-        form.imageSize = [x.shape[2], x.shape[3]]
-        form.kernelSize = [w.shape[2], w.shape[3]]
+        let form = ConvolutionForm(
+            geometry: geometry, imageSize: [x.shape[2], x.shape[3]], kernelSize: [w.shape[2], w.shape[3]])
         guard form.outputExtent(0) > 0, form.outputExtent(1) > 0 else {
             throw misfit("conv2d", "the \(w.shape) kernel does not fit into the padded input \(x.shape)")
         }
@@ -68,7 +67,7 @@ extension ProgramBuilder {
     }
 
     /// A face of the trilinear form, from operands that came out of `conv2d` or its rules.
-    func convolution(_ face: ConvolutionFace, _ form: Convolution, _ a: Value, _ b: Value) -> Value {
+    func convolution(_ face: ConvolutionFace, _ form: ConvolutionForm, _ a: Value, _ b: Value) -> Value {
         let shape: Shape =
             switch face {
             case .output: [a.shape[0], b.shape[0], form.outputExtent(0), form.outputExtent(1)]

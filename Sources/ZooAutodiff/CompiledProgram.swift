@@ -54,8 +54,7 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
 extension Program {
     /// Plans and lowers the program for Float32: samples in lanes where that suits it, fast kernels, fused operations.
     public func compiled() -> CompiledProgram<Float> {
-        let lowered = LaneLayout.apply(to: self) ?? self
-        return CompiledProgram(self, lowered: lowered, scalarBytes: 4) {
+        CompiledProgram(self, lowered: LaneLayout.apply(to: self), scalarBytes: 4) {
             Float.special($0) ?? Kernels<Float>.lower($0)
         }
     }

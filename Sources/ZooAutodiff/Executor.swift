@@ -153,14 +153,10 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
         defer { for pointer in data { pointer.deallocate() } }
         let labels = try pointers([.indices], integers)
         defer { for pointer in labels { pointer.deallocate() } }
+        // The weights are gone when this returns: the next run must bind its own.
+        defer { isBound = false }
         try bind(parameters: weights.map { UnsafePointer($0) })
-        isBound = false
-        try withExtendedLifetime(self) {
-            for (id, pointer) in zip(parameters, weights) { table[id] = UnsafeMutableRawPointer(pointer) }
-            isBound = true
-            defer { isBound = false }
-            try run(reals: data.map { UnsafePointer($0) }, indices: labels.map { UnsafePointer($0) })
-        }
+        try run(reals: data.map { UnsafePointer($0) }, indices: labels.map { UnsafePointer($0) })
         return compiled.lowered.outputs.indices.map { Array(output($0)) }
     }
 }

@@ -11,12 +11,6 @@ public struct Convolution: Sendable, Hashable {
     public var dilation: [Int]
     /// Blocks of channels that do not mix.
     public var groups: Int
-    /// Whether the samples lie in lanes: images are [batch / 16, channels, height, width, 16].
-    var inLanes = false
-    /// Extents of the image plane, filled in when an operation is emitted.
-    var imageSize: [Int] = []
-    /// Extents of the kernel, likewise.
-    var kernelSize: [Int] = []
 
     /// A geometry; the two numbers of each list are for rows and columns.
     public init(stride: [Int] = [1, 1], padding: [Int] = [0, 0], dilation: [Int] = [1, 1], groups: Int = 1) {
@@ -31,17 +25,41 @@ public struct Convolution: Sendable, Hashable {
         self.init(
             stride: [stride, stride], padding: [padding, padding], dilation: [dilation, dilation], groups: groups)
     }
+}
+
+/// A convolution with the extents that an operation on it knows: what its three faces share.
+struct ConvolutionForm: Sendable, Hashable, CustomStringConvertible {
+    var geometry: Convolution
+    /// Extents of the image plane.
+    var imageSize: [Int]
+    /// Extents of the kernel.
+    var kernelSize: [Int]
+
+    /// Blocks of channels that do not mix.
+    var groups: Int {
+        get { geometry.groups }
+        set { geometry.groups = newValue }
+    }
+
+    /// A matrix product with weights, as a convolution of images of one pixel.
+    static let point = ConvolutionForm(geometry: Convolution(), imageSize: [1, 1], kernelSize: [1, 1])
+
+    var description: String {
+        let (kernel, image) = (kernelSize.map(String.init), imageSize.map(String.init))
+        let groups = groups > 1 ? ", \(groups) groups" : ""
+        return "\(kernel.joined(separator: "x")) on \(image.joined(separator: "x")), stride \(geometry.stride)\(groups)"
+    }
 
     /// The extent of the output along one axis of the plane (0 rows, 1 columns).
     func outputExtent(_ axis: Int) -> Int {
-        let span = dilation[axis] * (kernelSize[axis] - 1) + 1
-        let room = imageSize[axis] + 2 * padding[axis] - span
-        return room < 0 ? 0 : room / stride[axis] + 1
+        let span = geometry.dilation[axis] * (kernelSize[axis] - 1) + 1
+        let room = imageSize[axis] + 2 * geometry.padding[axis] - span
+        return room < 0 ? 0 : room / geometry.stride[axis] + 1
     }
 
     /// The input row (or column) that a tap reads for an output, or nil where it falls into the padding.
     func source(_ axis: Int, output: Int, tap: Int) -> Int? {
-        let place = output * stride[axis] - padding[axis] + tap * dilation[axis]
+        let place = output * geometry.stride[axis] - geometry.padding[axis] + tap * geometry.dilation[axis]
         return place >= 0 && place < imageSize[axis] ? place : nil
     }
 }
@@ -60,12 +78,16 @@ enum ConvolutionFace: Sendable, Hashable {
 ///
 /// Covers strided pooling with clipped padding and adaptive pooling alike. The plane is made of axes `axis` and
 /// `axis + 1`; what follows them is carried along.
-struct Windows: Sendable, Hashable {
+struct Windows: Sendable, Hashable, CustomStringConvertible {
     var axis: Int
     var rows: [Range<Int>]
     var columns: [Range<Int>]
     /// Kernel, stride and padding, when all windows are cut alike.
     var uniform: [Int]?
+
+    var description: String {
+        uniform.map { "\($0[0]), stride \($0[1]), padding \($0[2])" } ?? "\(rows.count)x\(columns.count) uneven"
+    }
 
     /// The shape of one number per window.
     func outputShape(_ shape: Shape) -> Shape {

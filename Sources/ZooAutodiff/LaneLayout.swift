@@ -8,6 +8,7 @@ import ZooTensor
 /// is an ordinary one over the new shapes, with a few fused operations.
 struct LaneLayout {
     private let program: Program
+    /// The number of samples, −1 when nothing goes into lanes: no extent is equal to it.
     private let batch: Int
     private let b = ProgramBuilder()
     /// For each old value its number in the new program, as rows and as lanes, where it exists in that form.
@@ -16,11 +17,10 @@ struct LaneLayout {
 
     static let lanes = Int(ZOO_LANES)
 
-    /// The program in lanes, or nil when it does not suit: no whole groups of samples, or it mixes samples' axes freely
-    /// (attention, embeddings).
-    static func apply(to program: Program) -> Program? {
-        guard let batch = program.laneBatch else { return nil }
-        var layout = LaneLayout(program, batch)
+    /// The program in lanes and fused; only fused, in rows, when lanes do not suit it: no whole groups of samples, or
+    /// it mixes samples' axes freely (attention, embeddings).
+    static func apply(to program: Program) -> Program {
+        var layout = LaneLayout(program, program.laneBatch ?? -1)
         return layout.rewritten()
     }
 
@@ -41,7 +41,7 @@ struct LaneLayout {
             if let lanes = inLanes(id) {
                 asLanes[id] = lanes
             } else if asRows[id] == nil {
-                asRows[id] = fusedSum(id) ?? inRows(id)
+                asRows[id] = fusedSum(id) ?? slopeInRows(id) ?? inRows(id)
             }
         }
         b.generation = 0
@@ -194,7 +194,7 @@ struct LaneLayout {
 
     // MARK: Convolutions and products
 
-    private mutating func convolution(_ face: ConvolutionFace, _ form: Convolution, _ id: Int) -> Int? {
+    private mutating func convolution(_ face: ConvolutionFace, _ form: ConvolutionForm, _ id: Int) -> Int? {
         let operands = old(id).operands
         if face == .weightGradient, let gradients = sampleGradients(form, id) {
             asRows[id] = gradients
@@ -212,10 +212,12 @@ struct LaneLayout {
     }
 
     /// A weight gradient whose groups are the samples (see `Program.mapped`): one gradient for each of them.
-    private mutating func sampleGradients(_ form: Convolution, _ id: Int) -> Int? {
+    private mutating func sampleGradients(_ form: ConvolutionForm, _ id: Int) -> Int? {
         let operands = old(id).operands.map { oldSource($0) }
         let (image, map) = (old(old(id).operands[0]).shape, old(old(id).operands[1]).shape)
-        guard image[0] == 1, form.groups % batch == 0, operands.allSatisfy({ isSampled($0) }) else { return nil }
+        guard batch > 0, image[0] == 1, form.groups % batch == 0, operands.allSatisfy({ isSampled($0) }) else {
+            return nil
+        }
         var form = form
         form.groups /= batch
         let group = batch / LaneLayout.lanes
@@ -238,14 +240,15 @@ struct LaneLayout {
     }
 
     private mutating func laneConvolution(
-        _ face: ConvolutionFace, _ form: Convolution, _ image: Int, weight: Int, _ weightShape: Shape, _ shape: Shape
+        _ face: ConvolutionFace, _ form: ConvolutionForm, _ image: Int, weight: Int, _ weightShape: Shape,
+        _ shape: Shape
     ) -> Int {
         let packed = packed(weight, face, form, weightShape)
         return emit(.fused(.convolution(face, form, Fused.Extras())), [lanes(image), packed], laneShape(shape))
     }
 
     /// Weights in the order in which a kernel reads them: once per model, however often they are used.
-    private func packed(_ weight: Int, _ face: ConvolutionFace, _ form: Convolution, _ shape: Shape) -> Int {
+    private func packed(_ weight: Int, _ face: ConvolutionFace, _ form: ConvolutionForm, _ shape: Shape) -> Int {
         var kernel = LaneConvolution(form, outputs: shape[0], inputs: shape[1] * form.groups).kernel
         let generation = b.generation
         defer { b.generation = generation }
@@ -258,9 +261,7 @@ struct LaneLayout {
         let (a, b) = (old(id).operands[0], old(id).operands[1])
         let (aShape, bShape) = (old(a).shape, old(b).shape)
         guard aShape.rank == 2, bShape.rank == 2 else { return nil }
-        var point = Convolution()
-        point.imageSize = [1, 1]
-        point.kernelSize = [1, 1]
+        let point = ConvolutionForm.point
         if form.transposeA, !form.transposeB, isSampled(a), isSampled(b) {
             let gradient = emit(
                 .fused(.convolution(.weightGradient, point, Fused.Extras())), [pointImage(b), pointImage(a)],
@@ -363,6 +364,20 @@ struct LaneLayout {
         return nil
     }
 
+    /// The same where both lie in rows.
+    private mutating func slopeInRows(_ id: Int) -> Int? {
+        let instruction = old(id)
+        guard case .binary(.multiply) = instruction.operation else { return nil }
+        for place in 0...1 {
+            let (x, g) = (instruction.operands[place], instruction.operands[1 - place])
+            guard uses[x] == 1, old(x).shape == instruction.shape, old(g).shape == instruction.shape,
+                case .unary(let function) = old(x).operation, FloatKernels.named(function) != nil
+            else { continue }
+            return emit(.fused(.slope(function)), [rows(old(x).operands[0]), rows(g)], instruction.shape)
+        }
+        return nil
+    }
+
     /// The sum of two weight gradients: the second kernel adds to what the first one left.
     private mutating func fusedSum(_ id: Int) -> Int? {
         let operands = old(id).operands
@@ -449,14 +464,15 @@ extension Program {
 struct LaneConvolution {
     var kernel: zoo_conv2d
 
-    init(_ form: Convolution, outputs: Int, inputs: Int) {
+    init(_ form: ConvolutionForm, outputs: Int, inputs: Int) {
         kernel = zoo_conv2d(
             in_channels: Int32(inputs), in_height: Int32(form.imageSize[0]), in_width: Int32(form.imageSize[1]),
             out_channels: Int32(outputs), out_height: Int32(form.outputExtent(0)),
             out_width: Int32(form.outputExtent(1)), kernel_height: Int32(form.kernelSize[0]),
-            kernel_width: Int32(form.kernelSize[1]), stride_y: Int32(form.stride[0]), stride_x: Int32(form.stride[1]),
-            padding_y: Int32(form.padding[0]), padding_x: Int32(form.padding[1]),
-            dilation_y: Int32(form.dilation[0]), dilation_x: Int32(form.dilation[1]),
+            kernel_width: Int32(form.kernelSize[1]), stride_y: Int32(form.geometry.stride[0]),
+            stride_x: Int32(form.geometry.stride[1]),
+            padding_y: Int32(form.geometry.padding[0]), padding_x: Int32(form.geometry.padding[1]),
+            dilation_y: Int32(form.geometry.dilation[0]), dilation_x: Int32(form.geometry.dilation[1]),
             channel_groups: Int32(form.groups))
     }
 }

@@ -132,7 +132,7 @@ private struct Mapping {
 
     /// Samples join the batch where the weights are shared, and become groups of channels where they are not.
     private func convolution(
-        _ face: ConvolutionFace, _ form: Convolution, _ operands: [(value: Value, isMapped: Bool)],
+        _ face: ConvolutionFace, _ form: ConvolutionForm, _ operands: [(value: Value, isMapped: Bool)],
         _ instruction: Instruction
     ) throws -> Value {
         let shape = instruction.shape

@@ -29,7 +29,7 @@ enum Operation: Sendable, Hashable {
     /// Product of the last two axes, the others being a batch; optionally summed over the batch.
     case matmul(MatmulForm)
     /// One of the three faces of ⟨dy, conv(x, w)⟩.
-    case convolution(ConvolutionFace, Convolution)
+    case convolution(ConvolutionFace, ConvolutionForm)
     /// Sums over windows of a plane.
     case windowSum(Windows)
     /// The transpose of `windowSum`: each element added to all places of its window.
@@ -80,11 +80,11 @@ enum Operation: Sendable, Hashable {
 /// Operations on samples in lanes, shaped [batch / 16, channels, …, 16], that do the work of several primitives.
 enum Fused: Sendable, Hashable {
     /// Weights [out, in, rows, columns] in the order in which a face of the convolution reads them.
-    case packWeights(ConvolutionFace, Convolution)
+    case packWeights(ConvolutionFace, ConvolutionForm)
     /// A face of a convolution; operands a, b and then those that the extras name.
-    case convolution(ConvolutionFace, Convolution, Extras)
+    case convolution(ConvolutionFace, ConvolutionForm, Extras)
     /// A weight gradient for each sample by itself: [batch / 16, out, in, rows, columns, 16]; operands x, dy.
-    case sampleGradients(Convolution)
+    case sampleGradients(ConvolutionForm)
     /// x · scale[c] (when `scales`) and the extras; operands x, scale, then those that the extras name.
     case channelAffine(scales: Bool, Extras)
     /// Σ x · y over all but the channels.
@@ -97,13 +97,18 @@ enum Fused: Sendable, Hashable {
     case fromLanes
 
     /// What is added to a result, and whether it is clamped at zero afterwards.
-    struct Extras: Sendable, Hashable {
+    struct Extras: Sendable, Hashable, CustomStringConvertible {
         /// A number per channel; the operand after the regular ones.
         var bias = false
         /// A whole array; the last operand, whose space the result takes over when it can.
         var initial = false
         /// max(·, 0) at the end.
         var clamps = false
+
+        var description: String {
+            [bias ? "bias" : "", initial ? "sum" : "", clamps ? "clamp" : ""].filter { !$0.isEmpty }
+                .joined(separator: " + ")
+        }
     }
 }
 

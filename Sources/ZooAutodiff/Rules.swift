@@ -221,7 +221,7 @@ extension ProgramBuilder {
         return try sum(matmul(a, b, form), to: shape)
     }
 
-    private func products(_ face: ConvolutionFace, _ form: Convolution, _ a: Value, _ b: Value) -> [LinearMap?] {
+    private func products(_ face: ConvolutionFace, _ form: ConvolutionForm, _ a: Value, _ b: Value) -> [LinearMap?] {
         func emit(_ face: ConvolutionFace) -> (Value, Value) -> Value { { self.convolution(face, form, $0, $1) } }
         let same = emit(face)
         let output = emit(.output), image = emit(.inputGradient), weight = emit(.weightGradient)

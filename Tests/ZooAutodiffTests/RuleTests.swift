@@ -1,6 +1,8 @@
 import Testing
 import ZooAutodiff
+import ZooBase
 import ZooTensor
+import ZooTestSupport
 
 /// Every primitive and every layer: first, second and third derivatives.
 @Suite struct RuleTests {
@@ -177,4 +179,60 @@ import ZooTensor
             try b.infoNCE(queries: x[0], keys: x[1], temperature: 0.5, symmetric: true)
         },
     ]
+}
+
+/// `Program.mapped`: every primitive over samples at once against one sample at a time.
+@Suite struct MappedTests {
+    @Test(
+        arguments: RuleTests.elementwise + RuleTests.shapes + RuleTests.products + RuleTests.windows + RuleTests.layers
+            + RuleTests.losses)
+    func samplesAtOnce(_ test: DerivativeCase) throws {
+        let b = ProgramBuilder()
+        let xs = test.shapes.enumerated().map { b.data("x\($0)", $1) }
+        let integers = test.indices.enumerated().map { b.indices("i\($0)", $1.shape) }
+        let y = try test.body(b, xs, integers)
+        let seed = b.constant((0..<y.shape.elementCount).map { Double($0 % 5) - 1.7 }, y.shape)
+        let gradient = try b.gradient(of: y, withRespectTo: xs, seed: seed)
+        let program = b.build(([y] + gradient).map { ("y", $0) })
+
+        var generator = SeededGenerator(seed: 9)
+        let count = 3
+        var arrays: [String: [Double]] = [:]
+        var places: [String: [Int32]] = [:]
+        for (index, shape) in test.shapes.enumerated() {
+            // The last input of several is shared by all samples, where there is one.
+            let samples = index > 0 && index == test.shapes.count - 1 ? 1 : count
+            arrays["x\(index)"] = (0..<(samples * shape.elementCount)).map { _ in
+                Double.random(in: test.range, using: &generator)
+            }
+        }
+        for (index, entry) in test.indices.enumerated() {
+            places["i\(index)"] = (0..<count).flatMap { _ in entry.values }
+        }
+        let shared = "x\(test.shapes.count - 1)"
+        let names = Set(arrays.keys).union(places.keys).subtracting(test.shapes.count > 1 ? [shared] : [])
+        let mapped: Program
+        do { mapped = try program.mapped(names, count: count) } catch let error as ZooError {
+            // Tables of rows per sample are the one thing that has no form over samples.
+            #expect(error.code == .unsupported && test.name.hasSuffix("rows"))
+            return
+        }
+        let together = try mapped.compiledReference().makeExecutor().evaluate(arrays, indices: places)
+        let executor = program.compiledReference().makeExecutor()
+        for sample in 0..<count {
+            var one = arrays
+            for name in names.intersection(arrays.keys) {
+                let all = arrays[name] ?? []
+                let size = all.count / count
+                one[name] = Array(all[(sample * size)..<((sample + 1) * size)])
+            }
+            var chosen: [String: [Int32]] = [:]
+            for (index, entry) in test.indices.enumerated() { chosen["i\(index)"] = entry.values }
+            for (place, expected) in try executor.evaluate(one, indices: chosen).enumerated() {
+                let start = together[place].count == expected.count ? 0 : sample * expected.count
+                expectClose(
+                    Array(together[place][start..<(start + expected.count)]), expected, 1e-12, "output \(place)")
+            }
+        }
+    }
 }

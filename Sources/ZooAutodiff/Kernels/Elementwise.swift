@@ -77,26 +77,57 @@ extension Kernels {
     /// A function of one number, evaluated as the reference does.
     static func unary(_ function: Unary, _ site: Site) -> Kernel {
         switch function {
-        case .affine(let scale, let offset):
-            let scale = S(scale), offset = S(offset)
-            return each(site) { scale * $0 + offset }
-        case .square: return each(site) { $0 * $0 }
-        case .oneMinusSquare: return each(site) { 1 - $0 * $0 }
-        case .logisticSlope: return each(site) { $0 * (1 - $0) }
-        case .power(3): return each(site) { $0 * $0 * $0 }
-        case .relu: return each(site) { $0 > 0 || $0.isNaN ? $0 : 0 }
-        case .sign: return each(site) { $0 > 0 ? 1 : ($0 < 0 ? -1 : 0) }
-        default: return each(site) { S(function.value(at: Double($0))) }
+        case .affine(let scale, let offset): each(site, Affine(scale: S(scale), offset: S(offset)))
+        case .square: each(site, Square())
+        case .oneMinusSquare: each(site, OneMinusSquare())
+        case .logisticSlope: each(site, LogisticSlope())
+        case .power(3): each(site, Cube())
+        case .relu: each(site, Positive())
+        case .sign: each(site, Sign())
+        default: each(site, InDouble(function: function))
         }
     }
 
-    @inline(__always)
-    static func each(_ site: Site, _ function: @escaping @Sendable (S) -> S) -> Kernel {
+    static func each<F: PointFunction>(_ site: Site, _ function: F) -> Kernel where F.S == S {
         let (operand, output, count) = (site.operands[0], site.output, site.shape.elementCount)
         return { buffers, _ in
             let x: UnsafePointer<S> = buffers.reals(operand)
             let y: UnsafeMutablePointer<S> = buffers.output(output)
-            for index in 0..<count { y[index] = function(x[index]) }
+            for index in 0..<count { y[index] = function.of(x[index]) }
         }
     }
+}
+
+/// A function of one number as a type, so that each becomes a loop of its own.
+protocol PointFunction: Sendable {
+    associatedtype S: KernelScalar
+    func of(_ x: S) -> S
+}
+
+struct Affine<S: KernelScalar>: PointFunction {
+    let scale: S, offset: S
+    @inline(__always) func of(_ x: S) -> S { scale * x + offset }
+}
+struct Square<S: KernelScalar>: PointFunction {
+    @inline(__always) func of(_ x: S) -> S { x * x }
+}
+struct OneMinusSquare<S: KernelScalar>: PointFunction {
+    @inline(__always) func of(_ x: S) -> S { 1 - x * x }
+}
+struct LogisticSlope<S: KernelScalar>: PointFunction {
+    @inline(__always) func of(_ x: S) -> S { x * (1 - x) }
+}
+struct Cube<S: KernelScalar>: PointFunction {
+    @inline(__always) func of(_ x: S) -> S { x * x * x }
+}
+struct Positive<S: KernelScalar>: PointFunction {
+    @inline(__always) func of(_ x: S) -> S { x > 0 || x.isNaN ? x : 0 }
+}
+struct Sign<S: KernelScalar>: PointFunction {
+    @inline(__always) func of(_ x: S) -> S { x > 0 ? 1 : (x < 0 ? -1 : 0) }
+}
+/// Any function by way of Float64.
+struct InDouble<S: KernelScalar>: PointFunction {
+    let function: Unary
+    @inline(__always) func of(_ x: S) -> S { S(function.value(at: Double(x))) }
 }

@@ -168,7 +168,7 @@ enum FloatKernels {
 
     // MARK: Convolution
 
-    private static func pack(_ face: ConvolutionFace, _ form: Convolution, _ site: Site) -> Lowered {
+    private static func pack(_ face: ConvolutionFace, _ form: ConvolutionForm, _ site: Site) -> Lowered {
         let weight = site.operandShapes[0]
         let kernel = LaneConvolution(form, outputs: weight[0], inputs: weight[1] * form.groups).kernel
         let (w, packed) = (site.operands[0], site.output)
@@ -183,7 +183,7 @@ enum FloatKernels {
     }
 
     private static func convolution(
-        _ face: ConvolutionFace, _ form: Convolution, _ extras: Fused.Extras, _ site: Site
+        _ face: ConvolutionFace, _ form: ConvolutionForm, _ extras: Fused.Extras, _ site: Site
     ) -> Lowered {
         let map = face == .output ? site.shape : site.operandShapes[face == .inputGradient ? 0 : 1]
         let image = face == .inputGradient ? site.shape : site.operandShapes[0]
@@ -210,7 +210,7 @@ enum FloatKernels {
         }
     }
 
-    private static func sampleGradients(_ form: Convolution, _ site: Site) -> Lowered {
+    private static func sampleGradients(_ form: ConvolutionForm, _ site: Site) -> Lowered {
         let (image, map) = (site.operandShapes[0], site.operandShapes[1])
         let kernel = LaneConvolution(form, outputs: map[1], inputs: image[1]).kernel
         let (x, dy, y, groups) = (site.operands[0], site.operands[1], site.output, image[0])

@@ -29,7 +29,7 @@ extension Kernels {
 
     // MARK: Convolution by columns: the oracle
 
-    static func convolution(_ face: ConvolutionFace, _ form: Convolution, _ site: Site) -> Lowered {
+    static func convolution(_ face: ConvolutionFace, _ form: ConvolutionForm, _ site: Site) -> Lowered {
         let columns = ColumnForm(face, form, site)
         let (a, b, output, count) = (site.operands[0], site.operands[1], site.output, site.shape.elementCount)
         let bytes = columns.depth * columns.pixels * MemoryLayout<S>.stride
@@ -68,7 +68,7 @@ extension Kernels {
 
 /// A convolution as a matrix product: the table has a row per channel and tap, a column per output pixel.
 struct ColumnForm: Sendable {
-    let form: Convolution
+    let form: ConvolutionForm
     let samples: Int
     /// Channels of one group.
     let channels: Int, outputs: Int
@@ -76,7 +76,7 @@ struct ColumnForm: Sendable {
     /// Rows of the table.
     let depth: Int
 
-    init(_ face: ConvolutionFace, _ form: Convolution, _ site: Site) {
+    init(_ face: ConvolutionFace, _ form: ConvolutionForm, _ site: Site) {
         let image = face == .inputGradient ? site.shape : site.operandShapes[0]
         let weight = face == .weightGradient ? site.shape : site.operandShapes[1]
         self.form = form
