@@ -76,7 +76,7 @@ extension ProgramBuilder {
         else { throw misfit("attention", "queries \(q.shape), keys \(k.shape), values \(v.shape)") }
         let keys = try repeatHeads(k, q.shape[1]), values = try repeatHeads(v, q.shape[1])
         let factor = scale ?? 1 / Double(q.shape[3]).squareRoot()
-        var scores = affine(try matmul(q, keys, transposeB: true), scale: factor)
+        var scores = try matmul(affine(q, scale: factor), keys, transposeB: true)
         if let mask { scores = try add(scores, mask) }
         return try matmul(softmax(scores), values)
     }

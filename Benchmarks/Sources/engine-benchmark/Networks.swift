@@ -78,3 +78,24 @@ func resNet18(_ net: NetworkSketch, _ images: Value, width: Int) throws -> Value
     }
     return try net.linear(b.mean(x, axes: [2, 3]), 10)
 }
+
+/// Blocks of a BERT-like encoder with MiniLM's sizes (width 384, 12 heads, 1536 hidden), normed after each half.
+func encoder(_ net: NetworkSketch, _ tokens: Value, blocks: Int) throws -> Value {
+    let b = net.b
+    let width = tokens.shape[2]
+    func linear(_ x: Value, _ outputs: Int) throws -> Value {
+        try b.linear(x, weight: net.weight([outputs, x.shape[2]]), bias: net.weight([outputs]))
+    }
+    func norm(_ x: Value) throws -> Value {
+        let ones = [Float](repeating: 1, count: width)
+        return try b.layerNorm(x, weight: net.parameter([width], ones), bias: net.weight([width]), epsilon: 1e-12)
+    }
+    var x = tokens
+    for _ in 0..<blocks {
+        let heads = try (0..<3).map { _ in try b.splitHeads(linear(x, width), heads: 12) }
+        let mixed = try b.mergeHeads(b.attention(queries: heads[0], keys: heads[1], values: heads[2]))
+        x = try norm(b.add(x, linear(mixed, width)))
+        x = try norm(b.add(x, linear(b.gelu(linear(x, 4 * width)), width)))
+    }
+    return x
+}

@@ -1,6 +1,6 @@
 """Times PyTorch eager on the engine benchmark's work; prints one JSON object of milliseconds.
 
-    python engine_peer.py small|large
+    python engine_peer.py small|large|text
 """
 
 import json
@@ -97,4 +97,36 @@ def large():
     return result
 
 
-print(json.dumps(small() if sys.argv[1] == "small" else large()))
+class EncoderBlock(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-12), nn.LayerNorm(width, eps=1e-12)
+
+    def forward(self, x):
+        n, t, w = x.shape
+        q, k, v = (m(x).view(n, t, self.heads, -1).transpose(1, 2) for m in (self.query, self.key, self.value))
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, w)
+        x = self.norm1(x + self.out(mixed))
+        return self.norm2(x + self.down(F.gelu(self.up(x))))
+
+
+def text():
+    torch.manual_seed(0)
+    model = nn.Sequential(EncoderBlock(384, 12), EncoderBlock(384, 12))
+    parameters = list(model.parameters())
+    x = torch.randn(64, 64, 384)
+
+    def gradient():
+        torch.autograd.grad((model(x) - 0.1).square().mean(), parameters)
+
+    result = {}
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        result[f"encoder_{threads}_threads"] = median(gradient, 3)
+    return result
+
+
+print(json.dumps({"small": small, "large": large, "text": text}[sys.argv[1]]()))

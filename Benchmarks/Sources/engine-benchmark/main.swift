@@ -5,7 +5,7 @@ import ZooTensor
 
 // Times the engine and PyTorch eager on the same work in the same run and prints the ratios.
 //
-//     ZOO_PEERS_PYTHON=/path/to/python swift run -c release engine-benchmark [small] [large] [profile]
+//     ZOO_PEERS_PYTHON=/path/to/python swift run -c release engine-benchmark [small] [large] [text] [profile]
 //
 // Without ZOO_PEERS_PYTHON only our own times are printed.
 
@@ -120,13 +120,52 @@ func large() throws -> [String: Double] {
             try pair[part].run(
                 reals: [inputs.images + part * 64 * 3 * 32 * 32], indices: [inputs.labels + part * 64])
         }
-        for place in 1..<half.program.outputs.count {
-            let a = pair[0].output(place), b = pair[1].output(place)
-            let sum = UnsafeMutableBufferPointer(mutating: a)
-            for index in a.indices { sum[index] = 0.5 * (a[index] + b[index]) }
-        }
+        addOutputs(pair)
     }
     return results
+}
+
+/// Two of MiniLM's six blocks on 64 sequences of 64 tokens: gradient of all weights.
+func text() throws -> [String: Double] {
+    func sketch(_ sequences: Int) throws -> (NetworkSketch, CompiledProgram<Float>) {
+        let net = NetworkSketch()
+        let output = try encoder(net, net.b.data("x", [sequences, 64, 384]), blocks: 2)
+        let loss = try net.b.mean(net.b.square(net.b.affine(output, offset: -0.1)))
+        let gradient = try net.b.gradient(of: loss, withRespectTo: net.parameters)
+        return (net, net.b.build([("loss", loss)] + gradient.map { ("g", $0) }).compiled())
+    }
+    let (net, whole) = try sketch(64)
+    let (_, half) = try sketch(32)
+    let inputs = Inputs(net, samples: 64, pixels: 64 * 384)
+    let parameters = inputs.parameters
+    print("encoder arena: \(whole.arenaBytes >> 20) MiB, \(whole.operationCounts.perRun) operations")
+    let executor = whole.makeExecutor()
+    var results = [
+        "encoder_1_threads": try median(3) {
+            try executor.bind(parameters: parameters)
+            try executor.run(reals: [inputs.images])
+        }
+    ]
+    if CommandLine.arguments.contains("profile") { print(executor.profile()) }
+    let pair = [half.makeExecutor(), half.makeExecutor()]
+    nonisolated(unsafe) let shared = (inputs, parameters)
+    results["encoder_2_threads"] = try median(3) {
+        try Parallel.forEach(count: 2, jobs: 2) { part in
+            try pair[part].bind(parameters: shared.1)
+            try pair[part].run(reals: [shared.0.images + part * 32 * 64 * 384])
+        }
+        addOutputs(pair)
+    }
+    return results
+}
+
+/// The mean of two executors' gradients, into the first one's memory.
+func addOutputs(_ pair: [Executor<Float>]) {
+    for place in 1..<pair[0].compiled.program.outputs.count {
+        let (a, b) = (pair[0].output(place), pair[1].output(place))
+        let sum = UnsafeMutableBufferPointer(mutating: a)
+        for index in a.indices { sum[index] = 0.5 * (a[index] + b[index]) }
+    }
 }
 
 /// PyTorch's times for the same names, when a Python with torch is named.
@@ -146,7 +185,7 @@ func peer(_ kind: String) throws -> [String: Double] {
 }
 
 let wanted = Set(CommandLine.arguments.dropFirst())
-for (kind, run) in [("small", small), ("large", large)] where wanted.isEmpty || wanted.contains(kind) {
+for (kind, run) in [("small", small), ("large", large), ("text", text)] where wanted.isEmpty || wanted.contains(kind) {
     let ours = try run(), theirs = try peer(kind)
     for (name, time) in ours.sorted(by: { $0.key < $1.key }) {
         let own = String(format: "%-20@ %10.3f ms", name as NSString, time)
