@@ -34,8 +34,14 @@ extension ProgramBuilder {
         guard weight.shape.rank == 2, x.shape.dimensions.last == weight.shape[1] else {
             throw misfit("linear", "input \(x.shape) ends on other than the \(weight.shape) weight's inputs")
         }
+        try check(bias, outputs: weight.shape[0], "linear")
         let y = try matmul(x, weight, transposeB: true)
         return try bias.map { try add(y, $0) } ?? y
+    }
+
+    private func check(_ bias: Value?, outputs: Int, _ operation: String) throws {
+        guard let bias, bias.shape != [outputs] else { return }
+        throw misfit(operation, "bias \(bias.shape) for \(outputs) outputs")
     }
 
     // MARK: Convolution
@@ -53,6 +59,10 @@ extension ProgramBuilder {
                 "conv2d",
                 "input \(x.shape) has \(x.shape[1]) channels; weight \(w.shape) in \(geometry.groups) groups "
                     + "expects \(w.shape[1] * geometry.groups)")
+        }
+        try check(bias, outputs: w.shape[0], "conv2d")
+        guard [geometry.stride, geometry.padding, geometry.dilation].allSatisfy({ $0.count == 2 }) else {
+            throw misfit("conv2d", "stride, padding and dilation need two numbers each, for rows and columns")
         }
         guard (geometry.stride + geometry.dilation).allSatisfy({ $0 > 0 }),
             geometry.padding.allSatisfy({ $0 >= 0 })

@@ -171,7 +171,22 @@ extension ProgramBuilder {
         let axis = try place(axis, x.shape, "take")
         guard index.shape.rank == x.shape.rank, index.shape.replacing(axis, by: 0) == x.shape.replacing(axis, by: 0)
         else { throw misfit("take", "indices \(index.shape) do not fit \(x.shape) along axis \(axis)") }
+        try check(index, below: x.shape[axis], "take")
         return emit(.take(axis), [x.id, index.id], index.shape)
+    }
+
+    /// Indices that a program computes are checked when it is written; those it reads, when it runs.
+    private func check(_ index: Indices, below bound: Int, _ operation: String) throws {
+        var id = index.id
+        while case .reshape = instructions[id].operation { id = instructions[id].operands[0] }
+        if case .argmax(let axis) = instructions[id].operation {
+            let extent = instructions[instructions[id].operands[0]].shape[axis]
+            guard extent > bound else { return }
+            throw misfit(operation, "places among \(extent) elements for an axis of \(bound)")
+        }
+        guard case .input = instructions[id].operation else {
+            throw misfit(operation, "these indices are places of windows")
+        }
     }
 
     /// The transpose of `take`: zeros of the given extent along the axis, values added at the places of the indices.
@@ -182,6 +197,7 @@ extension ProgramBuilder {
     /// Rows of a table [rows, …] by index: the shape is the indices' and then the row's. An embedding.
     public func gatherRows(_ table: Value, _ index: Indices) throws -> Value {
         guard table.shape.rank >= 1 else { throw misfit("gatherRows", "the table is a scalar") }
+        try check(index, below: table.shape[0], "gatherRows")
         let shape = Shape(index.shape.dimensions + table.shape.dimensions.dropFirst())
         return emit(.gatherRows, [table.id, index.id], shape)
     }

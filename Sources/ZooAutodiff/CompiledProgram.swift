@@ -53,6 +53,9 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
 
 extension Program {
     /// Plans and lowers the program for Float32: samples in lanes where that suits it, fast kernels, fused operations.
+    ///
+    /// Lanes hold 16 samples: give convolutional networks and perceptrons batches of whole groups, and fill up the last
+    /// one with samples of weight zero (see `average`). Other batch sizes run by columns, several times slower.
     public func compiled() -> CompiledProgram<Float> {
         CompiledProgram(self, lowered: LaneLayout.apply(to: self), scalarBytes: 4) {
             Float.special($0) ?? Kernels<Float>.lower($0)

@@ -92,6 +92,18 @@ extension ProgramBuilder {
         let gradient = try gradient(of: y, withRespectTo: inputs)
         return (gradient, try tangents(of: gradient, along: Array(zip(inputs, directions))))
     }
+
+    /// The Gauss-Newton product Jᵀ H J v: J the Jacobian of `output` in `inputs`, H the Hessian of the loss y in
+    /// `output`, on which y must depend through `output` alone. Equal to the Hessian-vector product where `output` is
+    /// linear in the inputs; positive semi-definite for cross-entropy and squared error.
+    public func gaussNewtonProduct(
+        of y: Value, through output: Value, withRespectTo inputs: [Value], along directions: [Value]
+    ) throws -> [Value] {
+        let moved = try tangents(of: [output], along: Array(zip(inputs, directions)))
+        let slope = try gradient(of: y, withRespectTo: [output])
+        let bent = try tangents(of: slope, along: [(output, moved[0])])
+        return try gradient(of: output, withRespectTo: inputs, seed: bent[0])
+    }
 }
 
 /// Copies of forward instructions for the backward pass: what lies between two kept values is computed again.

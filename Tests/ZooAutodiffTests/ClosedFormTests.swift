@@ -71,6 +71,28 @@ import ZooTensor
         #expect(abs(trace - 32.0 / 9) < 1e-13)
     }
 
+    /// With logits linear in the weights, Gauss-Newton is the Hessian; with a hidden layer it is not, but is positive.
+    @Test func gaussNewton() throws {
+        func products(hidden: Bool) throws -> (gaussNewton: [Double], hessian: [Double], curvature: Double) {
+            let b = ProgramBuilder()
+            let w = b.parameter("w", [3, 3]), v = b.direction("v", [3, 3])
+            let x = b.constant([1, 2, -1, 0, 1, 0.5, 3, -1, 2], [3, 3])
+            let logits = try b.linear(hidden ? b.tanh(b.linear(x, weight: w)) : x, weight: w)
+            let loss = try b.average(b.crossEntropy(logits, labels: b.indices("y", [3])))
+            let product = try b.gaussNewtonProduct(of: loss, through: logits, withRespectTo: [w], along: [v])
+            let hessian = try b.hessianVectorProduct(of: loss, withRespectTo: [w], along: [v]).product
+            let values: [String: [Double]] = [
+                "w": [0.1, -0.4, 0.3, 0.2, 0.5, -0.1, 0.7, 0.2, -0.6], "v": [1, 0.5, -1, 2, 0, 1, -0.5, 1, 0.3],
+            ]
+            let found = try b.build([("g", product[0]), ("h", hessian[0])]).compiledReference().makeExecutor()
+                .evaluate(values, indices: ["y": [0, 2, 1]])
+            return (found[0], found[1], zip(found[0], values["v"] ?? []).map { $0 * $1 }.reduce(0, +))
+        }
+        let linear = try products(hidden: false), bent = try products(hidden: true)
+        expectClose(linear.gaussNewton, linear.hessian, 1e-14, "linear in the weights")
+        #expect(bent.curvature > 0 && bent.gaussNewton != bent.hessian)
+    }
+
     @Test func twoLayerLinear() throws {
         let found = try landscape(at: [1, 1], [2]) { b, theta in
             let w1 = try b.slice(theta, axis: 0, 0..<1), w2 = try b.slice(theta, axis: 0, 1..<2)

@@ -18,6 +18,12 @@ import ZooTensor
         #expect(
             message { _ = try b.conv2d(images, weight: b.parameter("k", [16, 4, 3, 3])) }
                 == "conv2d: input [8, 3, 32, 32] has 3 channels; weight [16, 4, 3, 3] in 1 groups expects 4")
+        #expect(
+            message { _ = try b.linear(matrix, weight: b.parameter("v", [7, 5]), bias: b.parameter("b", [6])) }
+                == "linear: bias [6] for 7 outputs")
+        #expect(
+            message { _ = try b.take(b.data("t", [4, 3]), b.argmax(matrix), axis: 1) }
+                == "take: places among 5 elements for an axis of 3")
         #expect(message { _ = try b.matmul(matrix, matrix) } == "matmul: [4, 5] times [4, 5]")
         #expect(message { _ = try b.add(images, matrix) } == "add: shapes [8, 3, 32, 32] and [4, 5] do not combine")
         #expect(message { _ = try b.reshape(matrix, [3, -1]) } == "reshape: [4, 5] does not divide into [3, -1]")
