@@ -8,7 +8,9 @@ let package = Package(
         .executable(name: "zoo", targets: ["zoo"]),
         .library(
             name: "ZooKit",
-            targets: ["ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport"]),
+            targets: [
+                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
+            ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
     dependencies: [
@@ -24,6 +26,9 @@ let package = Package(
             providers: [.apt(["libarchive-dev"]), .brew(["libarchive"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"]), .brew(["hdf5"])]),
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: Kernels in C
@@ -38,6 +43,11 @@ let package = Package(
         .target(
             name: "ZooFormats",
             dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
+
+        // MARK: The engine and networks as data
+
+        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "COpenBLAS"]),
+        .target(name: "ZooNN", dependencies: ["ZooAutodiff"]),
 
         // MARK: Catalog
 
@@ -59,7 +69,7 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooMerge", "ZooReport",
+                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -70,6 +80,8 @@ let package = Package(
         .testTarget(name: "CZooKernelsTests", dependencies: ["CZooKernels", "ZooTestSupport"]),
         .testTarget(name: "ZooBaseTests", dependencies: ["ZooBase", "ZooTestSupport"]),
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
+        .testTarget(
+            name: "ZooAutodiffTests", dependencies: ["ZooAutodiff", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

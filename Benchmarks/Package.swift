@@ -11,6 +11,9 @@ let package = Package(
         .executableTarget(
             name: "kernel-benchmark", dependencies: [.product(name: "CZooKernels", package: "zoo")],
             exclude: ["kernel_peer.py"]),
+        .executableTarget(
+            name: "engine-benchmark", dependencies: [.product(name: "ZooKit", package: "zoo")],
+            exclude: ["engine_peer.py"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,137 @@
+import ZooTensor
+
+/// Where every value of a program lives while it runs: one arena, cut by lifetimes.
+///
+/// Values that depend on parameters alone (reshaped or packed weights) are computed when parameters are bound and stay;
+/// the others share space as soon as their last reader has run. An element-by-element operation takes over the space
+/// of an operand that nobody needs any more.
+struct Plan: Sendable {
+    /// What backs a buffer.
+    enum Place: Sendable, Hashable {
+        /// Bytes of the arena, from an offset.
+        case arena(Int)
+        /// Memory of the caller, by the input's place.
+        case input(Int)
+        /// The same bytes as another buffer.
+        case alias(Int)
+    }
+
+    /// For each value its place.
+    private(set) var places: [Place] = []
+    /// For each value the buffer that holds it: itself, or what it is a reshape of.
+    let buffers: [Int]
+    /// Instructions to run once per set of parameters, and those to run each time.
+    let prologue: [Int], body: [Int]
+    /// The size of the arena.
+    private(set) var arenaBytes = 0
+
+    /// Space is handed out in steps of a cache line, which is also the widest vector.
+    static let alignment = 64
+
+    init(_ program: Program, scalarBytes: Int) {
+        let instructions = program.instructions
+        var buffers = Array(instructions.indices)
+        var settled = [Bool](repeating: false, count: instructions.count)
+        for (id, instruction) in instructions.enumerated() {
+            if case .reshape = instruction.operation { buffers[id] = buffers[instruction.operands[0]] }
+            if case .input(let place, _) = instruction.operation {
+                settled[id] = program.inputs[place].role == .parameter
+            } else {
+                settled[id] = instruction.operands.allSatisfy { settled[$0] }
+            }
+        }
+        self.buffers = buffers
+        let working = instructions.indices.filter { !instructions[$0].operation.isFree }
+        prologue = working.filter { settled[$0] }
+        body = working.filter { !settled[$0] }
+        assign(program, settled, scalarBytes)
+    }
+
+    private mutating func assign(_ program: Program, _ settled: [Bool], _ scalarBytes: Int) {
+        let instructions = program.instructions
+        var lastUse = [Int](repeating: -1, count: instructions.count)
+        for id in body { for operand in instructions[id].operands { lastUse[buffers[operand]] = id } }
+        for output in program.outputs { lastUse[buffers[output.id]] = .max }
+
+        func size(_ id: Int) -> Int {
+            let bytes = instructions[id].shape.elementCount * (instructions[id].isIndex ? 4 : scalarBytes)
+            return max(1, (bytes + Plan.alignment - 1) / Plan.alignment) * Plan.alignment
+        }
+        var space = Space()
+        places = instructions.indices.map { .alias(buffers[$0]) }
+        for (place, input) in program.inputs.enumerated() { places[input.id] = .input(place) }
+        for (id, instruction) in instructions.enumerated() where settled[id] && buffers[id] == id {
+            if case .input = instruction.operation { continue }
+            places[id] = .arena(space.take(size(id)))
+        }
+        for id in body {
+            var ending = Set(instructions[id].operands.map { buffers[$0] })
+            ending = ending.filter { buffer in
+                guard case .arena = places[buffer] else { return false }
+                return !settled[buffer] && lastUse[buffer] == id
+            }
+            let heir = instructions[id].overwritable.map { buffers[instructions[id].operands[$0]] }.first {
+                ending.contains($0) && size($0) == size(id) && instructions[$0].isIndex == instructions[id].isIndex
+                    && instructions[$0].shape.elementCount == instructions[id].shape.elementCount
+            }
+            if let heir {
+                ending.remove(heir)
+                places[id] = places[heir]
+            } else {
+                places[id] = .arena(space.take(size(id)))
+            }
+            if lastUse[id] < 0 { ending.insert(id) }
+            for buffer in ending.sorted() {
+                if case .arena(let offset) = places[buffer] { space.give(offset, size(buffer)) }
+            }
+        }
+        arenaBytes = space.end
+    }
+}
+
+extension Instruction {
+    /// Operands whose space the result may take when nobody else needs them, the best one first.
+    var overwritable: [Int] {
+        switch operation {
+        case .unary: [0]
+        case .binary, .fused(.slope): [0, 1]
+        case .fused(.convolution(_, _, let extras)): extras.initial ? [operands.count - 1] : []
+        case .fused(.channelAffine(_, let extras)): extras.initial ? [operands.count - 1] : [0]
+        default: []
+        }
+    }
+}
+
+/// Free space between taken pieces; the smallest piece that fits is cut.
+private struct Space {
+    private var free: [(offset: Int, size: Int)] = []
+    /// One past the highest byte ever taken.
+    private(set) var end = 0
+
+    mutating func take(_ size: Int) -> Int {
+        if let best = free.indices.filter({ free[$0].size >= size }).min(by: { free[$0].size < free[$1].size }) {
+            let offset = free[best].offset
+            free[best] = (offset + size, free[best].size - size)
+            if free[best].size == 0 { free.remove(at: best) }
+            return offset
+        }
+        if let last = free.last, last.offset + last.size == end {
+            free.removeLast()
+            end = last.offset + size
+            return last.offset
+        }
+        defer { end += size }
+        return end
+    }
+
+    mutating func give(_ offset: Int, _ size: Int) {
+        let place = free.firstIndex { $0.offset > offset } ?? free.count
+        free.insert((offset, size), at: place)
+        if place + 1 < free.count, offset + size == free[place + 1].offset {
+            free[place].size += free.remove(at: place + 1).size
+        }
+        if place > 0, free[place - 1].offset + free[place - 1].size == offset {
+            free[place - 1].size += free.remove(at: place).size
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import ZooBase
+
+/// The small convolutional networks of the public model zoos: convolutions with max pooling before the activation,
+/// then two linear layers. Modules are numbered as in `module_list`, dropout counted, so names follow the checkpoint.
+struct SmallCNN {
+    /// One convolution and what follows it.
+    struct Stage {
+        var out: Int
+        var kernel: Int
+        var padding = 0
+        var pools: Bool
+    }
+
+    var inputShape: [Int]
+    var stages: [Stage]
+    var hidden: Int
+    var classes: Int
+    var activation: ActivationKind
+    var dropout: Double
+    /// `module_list` numbers of the five weighted modules.
+    var modules: [Int]
+
+    func graph(_ name: String) -> ArchitectureGraph {
+        var builder = GraphBuilder(GraphInput(name: "image", kind: .image, shape: inputShape))
+        for (index, stage) in stages.enumerated() {
+            builder.layer(
+                .conv2d, "module_list.\(modules[index])", [("padding", .int(Int64(stage.padding)))])
+            if stage.pools { builder.add(.maxPool, "pool\(index + 1)", [("kernel", 2), ("stride", 2)]) }
+            builder.activation(activation, "act\(index + 1)")
+            if dropout > 0 { builder.add(.dropout, "drop\(index + 1)", [("probability", .double(dropout))]) }
+        }
+        builder.add(.flatten, "flatten")
+        builder.layer(.linear, "module_list.\(modules[stages.count])")
+        let features = builder.activation(activation, "act\(stages.count + 1)")
+        if dropout > 0 { builder.add(.dropout, "drop\(stages.count + 1)", [("probability", .double(dropout))]) }
+        builder.layer(.linear, "module_list.\(modules[stages.count + 1])", isHead: true)
+        builder.output("logits")
+        builder.output("features", features)
+        return builder.graph(name)
+    }
+}
