@@ -166,69 +166,73 @@ import ZooCatalog
     }
 }
 
-/// A second process is killed while it writes; what it committed must be whole.
-@Suite struct KilledWriterTests {
-    private static let variable = "ZOO_TEST_KILLED_CATALOG"
+#if os(Linux)
+    /// A second process is killed while it writes; what it committed must be whole.
+    @Suite struct KilledWriterTests {
+        private static let variable = "ZOO_TEST_KILLED_CATALOG"
 
-    /// The work of the second process: endless, so it must never run by itself.
-    @Test(.enabled(if: ProcessInfo.processInfo.environment[variable] != nil)) func childWritesUntilKilled() throws {
-        guard let path = ProcessInfo.processInfo.environment[Self.variable] else { return }
-        let writer = try Catalog.openOrCreate(path).writer()
-        let zoo = try writer.upsert(ZooRecord(name: "z"))
-        let source = try writer.begin(SourceRecord(path: "z", kind: "folder")).id
-        for number in 0..<10_000_000 {
-            try writer.ingest(Self.model(number, zoo: zoo, source: source))
-            if number % 20 == 0 { try writer.commit() }
-        }
-    }
-
-    private static func model(_ number: Int, zoo: Int64, source: Int64) -> ModelIngest {
-        ModelIngest(
-            zoo: zoo, source: source, name: "m\(number)", path: "m\(number)",
-            config: JSONObject([("lr", .double(Double(number)))]),
-            results: (0..<10).map { ResultRow(epoch: $0, values: EpochValues(testLoss: Double($0))) },
-            checkpoints: (0..<10).map { (epoch: Int) in
-                CheckpointIngest(
-                    epoch: epoch, path: "c\(epoch)", offset: 0, storedBytes: 1, encoding: .stored, byteCount: 1,
-                    format: "f",
-                    layout: RandomZoo.layout)
-            })
-    }
-
-    @Test(.disabled(if: ProcessInfo.processInfo.environment[variable] != nil)) func leavesWholeModels() throws {
-        let folder = try TemporaryFolder()
-        let path = folder.file("c.sqlite")
-        for round in 0..<3 {
-            let child = Process()
-            child.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-            child.arguments = ["--testing-library", "swift-testing", "--filter", "childWritesUntilKilled"]
-            child.environment = ProcessInfo.processInfo.environment.merging([Self.variable: path]) { $1 }
-            child.standardOutput = FileHandle.nullDevice
-            child.standardError = FileHandle.nullDevice
-            try child.run()
-            let before = (try? Catalog(path).counts().models) ?? 0
-            // Wait for real work of this child, then kill at no particular moment of it.
-            for _ in 0..<3000 where child.isRunning {
-                usleep(10_000)
-                if ((try? Catalog(path).counts().models) ?? 0) > before || round > 0 && (try? Catalog(path)) != nil {
-                    break
-                }
+        /// The work of the second process: endless, so it must never run by itself.
+        @Test(.enabled(if: ProcessInfo.processInfo.environment[variable] != nil)) func childWritesUntilKilled() throws {
+            guard let path = ProcessInfo.processInfo.environment[Self.variable] else { return }
+            let writer = try Catalog.openOrCreate(path).writer()
+            let zoo = try writer.upsert(ZooRecord(name: "z"))
+            let source = try writer.begin(SourceRecord(path: "z", kind: "folder")).id
+            for number in 0..<10_000_000 {
+                try writer.ingest(Self.model(number, zoo: zoo, source: source))
+                if number % 20 == 0 { try writer.commit() }
             }
-            usleep(UInt32(7_000 * (round + 1)))
-            kill(child.processIdentifier, SIGKILL)
-            child.waitUntilExit()
         }
-        let catalog = try Catalog.openOrCreate(path)
-        let models = try catalog.counts().models
-        #expect(models > 0)
-        #expect(try catalog.sql("SELECT count(*) FROM checkpoint").rows == [[.int(Int64(10 * models))]])
-        #expect(try catalog.sql("SELECT count(*) FROM result").rows == [[.int(Int64(10 * models))]])
-        #expect(try catalog.sql("SELECT count(*) FROM config_value").rows == [[.int(Int64(models))]])
-        // The dead process's right to write is free, and its work can go on.
-        let writer = try catalog.writer()
-        let progress = try writer.begin(SourceRecord(path: "z", kind: "folder"))
-        #expect(!progress.isComplete && progress.completedModels.count == models)
-        try writer.close()
-        #expect(try DatabaseQueue(path: path).read { try String.fetchOne($0, sql: "PRAGMA integrity_check") } == "ok")
+
+        private static func model(_ number: Int, zoo: Int64, source: Int64) -> ModelIngest {
+            ModelIngest(
+                zoo: zoo, source: source, name: "m\(number)", path: "m\(number)",
+                config: JSONObject([("lr", .double(Double(number)))]),
+                results: (0..<10).map { ResultRow(epoch: $0, values: EpochValues(testLoss: Double($0))) },
+                checkpoints: (0..<10).map { (epoch: Int) in
+                    CheckpointIngest(
+                        epoch: epoch, path: "c\(epoch)", offset: 0, storedBytes: 1, encoding: .stored, byteCount: 1,
+                        format: "f",
+                        layout: RandomZoo.layout)
+                })
+        }
+
+        @Test(.disabled(if: ProcessInfo.processInfo.environment[variable] != nil)) func leavesWholeModels() throws {
+            let folder = try TemporaryFolder()
+            let path = folder.file("c.sqlite")
+            for round in 0..<3 {
+                let child = Process()
+                child.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+                child.arguments = ["--testing-library", "swift-testing", "--filter", "childWritesUntilKilled"]
+                child.environment = ProcessInfo.processInfo.environment.merging([Self.variable: path]) { $1 }
+                child.standardOutput = FileHandle.nullDevice
+                child.standardError = FileHandle.nullDevice
+                try child.run()
+                let before = (try? Catalog(path).counts().models) ?? 0
+                // Wait for real work of this child, then kill at no particular moment of it.
+                for _ in 0..<3000 where child.isRunning {
+                    usleep(10_000)
+                    if ((try? Catalog(path).counts().models) ?? 0) > before || round > 0 && (try? Catalog(path)) != nil
+                    {
+                        break
+                    }
+                }
+                usleep(UInt32(7_000 * (round + 1)))
+                kill(child.processIdentifier, SIGKILL)
+                child.waitUntilExit()
+            }
+            let catalog = try Catalog.openOrCreate(path)
+            let models = try catalog.counts().models
+            #expect(models > 0)
+            #expect(try catalog.sql("SELECT count(*) FROM checkpoint").rows == [[.int(Int64(10 * models))]])
+            #expect(try catalog.sql("SELECT count(*) FROM result").rows == [[.int(Int64(10 * models))]])
+            #expect(try catalog.sql("SELECT count(*) FROM config_value").rows == [[.int(Int64(models))]])
+            // The dead process's right to write is free, and its work can go on.
+            let writer = try catalog.writer()
+            let progress = try writer.begin(SourceRecord(path: "z", kind: "folder"))
+            #expect(!progress.isComplete && progress.completedModels.count == models)
+            try writer.close()
+            #expect(
+                try DatabaseQueue(path: path).read { try String.fetchOne($0, sql: "PRAGMA integrity_check") } == "ok")
+        }
     }
-}
+#endif

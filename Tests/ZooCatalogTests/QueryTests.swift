@@ -207,6 +207,55 @@ import ZooCatalog
         #expect(flags.types == [.truth, .truth])
     }
 
+    @Test func countsWithoutGroups() throws {
+        let (_, catalog) = try small()
+        #expect(try catalog.run(Query(columns: ["count", "max(epoch)"])).rows == [[.int(12), .int(10)]])
+        #expect(try catalog.run(Query(where: "seed > 1", columns: ["count"])).rows == [[.int(6)]])
+        #expect(
+            try catalog.run(Query(where: "epoch = 5 and seed = 9", columns: ["count", "mean(lr)"])).rows == [
+                [.int(0), .null]
+            ])
+        #expect(
+            try catalog.run(Query(from: .models, columns: ["count", "min(lr)"])).rows == [[.int(4), .double(0.0001)]])
+        #expect(throws: ZooError.self) { try catalog.run(Query(columns: ["count", "model"])) }
+    }
+
+    @Test func rowsAreFoundByTheirIDs() throws {
+        let (_, catalog) = try small()
+        let id = try catalog.resolve("trial_2@5")[0].id
+        #expect(try names(catalog, "id = \(id)", limit: 20) == ["trial_2@5"])
+        #expect(try names(catalog, "id in (\(id), 99999) and epoch = 5", sort: ["model"], limit: 20) == ["trial_2@5"])
+        var models: [Int64] = []
+        // A call within a call is fine.
+        try catalog.stream(Query(where: "epoch = 0", columns: ["model"]), header: { _, _ in }) { row in
+            models.append(try catalog.modelID(named: row[0].string ?? ""))
+        }
+        #expect(models.count == 4)
+    }
+
+    @Test func longChainsWork() throws {
+        let (_, catalog) = try small()
+        for (join, part) in [(" or ", "lr = 0.1"), (" and ", "lr > 0.05")] {
+            let text = repeatElement(part, count: 300).joined(separator: join)
+            #expect(try catalog.run(Query(where: text)).rows.count == 3)
+        }
+        let sum = repeatElement("epoch", count: 300).joined(separator: " + ")
+        #expect(try names(catalog, sum + " = 1500 and seed = 1") == ["trial_1@5"])
+        #expect(try names(catalog, "epoch - 1 - 1 + 2 * 3 / 4 / 5 = 8.3 and seed = 0") == ["trial_0@10"])
+    }
+
+    @Test func deepQueriesAreRefusedByName() throws {
+        let (_, catalog) = try small()
+        var text = "lr = 1"
+        for _ in 0..<90 { text = "not (" + text + ")" }
+        do {
+            _ = try catalog.run(Query(where: text))
+            Issue.record("accepted")
+        } catch let error as ZooError {
+            #expect([.limit, .usage].contains(error.code), "\(error)")
+        }
+    }
+
     @Test func streamsInOrder() throws {
         let zoo = try RandomZoo(seed: 7, models: 30)
         var ids: [JSONValue] = []

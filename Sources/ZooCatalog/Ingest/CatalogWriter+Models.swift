@@ -16,6 +16,7 @@ extension CatalogWriter {
                 try storeConfig(model.config, of: id)
                 let results = try storeResults(model.results, of: id)
                 try storeCheckpoints(model, id: id, results: results, replacing: known != nil)
+                try noteCheckpoints(model.checkpoints.count)
                 return id
             }
         }

@@ -9,8 +9,8 @@ import ZooBase
     import Darwin
 #endif
 
-/// The one connection that writes. Rows gather in a transaction that is committed every few thousand rows or every
-/// second, so that a kill loses a second's work and never half a model.
+/// The one connection that writes. Rows gather in a transaction that is committed every fifty thousand rows or two
+/// seconds, so that a kill loses two seconds' work and never half a model.
 ///
 /// Not for several threads at once. Whoever reads sees what is committed.
 public final class CatalogWriter {
@@ -26,11 +26,14 @@ public final class CatalogWriter {
     var ambiguousBareNames: Set<String> = []
     var resultKeys: [String: Int64] = [:]
     var metricNames: [String: Int64] = [:]
+    var sessionCheckpoints = 0
+    var isBulk = false
+    let earlierCheckpoints: Int
 
     /// Rows after which a transaction is committed.
-    private static let batchRows = 20_000
+    private static let batchRows = 50_000
     /// Seconds after which a transaction is committed.
-    private static let batchSeconds = 1.0
+    private static let batchSeconds = 2.0
 
     /// What is known of a configuration key.
     struct ConfigKeyState {
@@ -46,6 +49,7 @@ public final class CatalogWriter {
         CatalogFile.detachObservers(connection)
         try CatalogFile.checkSchema(connection)
         statements = WriterStatements(connection)
+        earlierCheckpoints = try connection.integer("SELECT sum(checkpoint_count) FROM model_summary") ?? 0
         try loadInterned()
     }
 
@@ -67,6 +71,8 @@ public final class CatalogWriter {
         try commit()
         statements.finalizeAll()
         defer { lock = nil }
+        // Nothing is lost when this fails (a full disk): the next writer does it.
+        try? buildDeferredIndexes()
         try? connection.execute("PRAGMA analysis_limit = 1000; PRAGMA optimize")
         // Readers may keep the log alive; emptied, the file by itself is the whole catalog and can be copied.
         try? connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -66,6 +66,11 @@ package struct Expression: Sendable, Hashable {
         if case .and(let left, let right) = kind { left.conjuncts + right.conjuncts } else { [self] }
     }
 
+    /// The parts joined by `or` at the top.
+    package var disjuncts: [Expression] {
+        if case .or(let left, let right) = kind { left.disjuncts + right.disjuncts } else { [self] }
+    }
+
     /// All names in it, in order.
     package var names: [String] {
         switch kind {

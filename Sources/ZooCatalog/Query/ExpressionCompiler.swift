@@ -22,6 +22,8 @@ struct CompiledExpression {
     var isShownAsTruth = false
     /// The metric it is.
     var metric: Int64?
+    /// The text without parentheses, for a longer chain of sums or products.
+    var chain: (sql: SQLText, isProduct: Bool)?
 
     /// Whether a row of it is fixed by the model alone.
     var isOfModel: Bool { sql.tables.allSatisfy(\.isOfModel) }
@@ -74,8 +76,9 @@ struct ExpressionCompiler {
             let value = try number(inner)
             return CompiledExpression(sql: "(- \(value.sql))", type: .number, isNaN: value.isNaN)
         case .not(let inner): return truth("(NOT \(try condition(inner)))")
-        case .and(let left, let right): return truth("(\(try condition(left)) AND \(try condition(right)))")
-        case .or(let left, let right): return truth("(\(try condition(left)) OR \(try condition(right)))")
+        // A chain becomes one level of parentheses: SQLite's parser takes few.
+        case .and: return truth("(\(try expression.conjuncts.map { try condition($0) }.joined(" AND ")))")
+        case .or: return truth("(\(try expression.disjuncts.map { try condition($0) }.joined(" OR ")))")
         case .compare(let comparison, let left, let right):
             if let special = try lastOrBest(comparison, left, right) { return special }
             return truth(try compare(comparison, left, right, at: expression))
@@ -213,9 +216,14 @@ struct ExpressionCompiler {
             case (let one?, nil), (nil, let one?): one
             case (nil, nil): nil
             }
+        let isProduct = operation == .multiply || operation == .divide
+        let start = a.chain.flatMap { $0.isProduct == isProduct ? $0.sql : nil } ?? a.sql
         // Whole numbers divide as real ones.
-        let first: SQLText = operation == .divide ? "1.0 * \(a.sql)" : a.sql
-        return CompiledExpression(sql: "(\(first) \(raw: operation.rawValue) \(b.sql))", type: .number, isNaN: isNaN)
+        let first: SQLText = operation == .divide ? "1.0 * \(start)" : start
+        let sql: SQLText = "\(first) \(raw: operation.rawValue) \(b.sql)"
+        var result = CompiledExpression(sql: "(\(sql))", type: .number, isNaN: isNaN)
+        result.chain = (sql, isProduct)
+        return result
     }
 
     private func isColumn(_ expression: Expression, _ name: String) -> Bool {

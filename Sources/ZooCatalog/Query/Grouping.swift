@@ -44,6 +44,15 @@ struct Grouping {
         (self.keyNames, self.keys, self.columns, self.sort) = (keyNames, keys, columns, sort)
     }
 
+    /// Whether a column summarises rows: `count`, `mean(x)`. Without group keys all rows are one group.
+    static func isSummary(_ column: String) -> Bool {
+        switch (try? ExpressionParser.parse(column, what: ""))?.kind {
+        case .name("count"): true
+        case .call(let function, _): Aggregate(rawValue: function) != nil
+        default: false
+        }
+    }
+
     private static func content(
         _ text: String, _ what: String, _ keyNames: [String], _ keys: [CompiledExpression],
         _ compiler: inout ExpressionCompiler
@@ -171,6 +180,7 @@ struct Grouping {
 
         func sql(_ from: SQLText, limit: Int?) -> SQLText {
             let cut: SQLText = limit.map { " LIMIT \(.int(Int64($0)))" } ?? ""
+            guard !grouping.text.isEmpty else { return "SELECT \(selection) FROM \(from)\(cut)" }
             return "SELECT \(selection) FROM \(from) GROUP BY \(grouping) ORDER BY \(ordering)\(cut)"
         }
     }

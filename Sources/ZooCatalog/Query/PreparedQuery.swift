@@ -23,6 +23,8 @@ struct PreparedQuery {
         var checkpoints: SQLText?
         /// Whether an index finds its rows: of one checkpoint, one epoch, the last or best of each model.
         var isIndexed = false
+        /// Whether it names its rows by their ids.
+        var isPoint = false
         /// The column of `model_summary` with the one checkpoint of a model that it can hold for.
         var pin: String?
         /// What follows for the model from the ranges of its checkpoints.
@@ -45,7 +47,7 @@ struct PreparedQuery {
         if let limit, limit < 0 { throw ZooError(.usage, "the limit is negative") }
         var compiler = ExpressionCompiler(connection, rows: query.rows)
         let conditionNames = try compileCondition(query.condition, &compiler)
-        if query.groupBy.isEmpty {
+        if query.groupBy.isEmpty, !query.columns.contains(where: Grouping.isSummary) {
             var sortNames: [String] = []
             for key in query.sort {
                 let (text, isDescending) = try Self.direction(key)
@@ -75,9 +77,14 @@ struct PreparedQuery {
     }
 
     private static func isIndexed(_ condition: Expression) -> Bool {
+        if case .isNaN(let value) = condition.kind, case .name = value.kind { return true }
+        return isEquality(condition, of: ["epoch"])
+    }
+
+    private static func isEquality(_ condition: Expression, of names: Set<String>) -> Bool {
         switch condition.kind {
         case .compare(.equal, let left, _), .isIn(let left, _):
-            if case .name(let name) = left.kind { ["epoch", "id", "checkpoint"].contains(name) } else { false }
+            if case .name(let name) = left.kind { names.contains(name) } else { false }
         default: false
         }
     }
@@ -119,6 +126,7 @@ struct PreparedQuery {
             }
             if rows == .checkpoints {
                 condition.pin = Self.pin(part)
+                condition.isPoint = Self.isEquality(part, of: ["id", "checkpoint"])
                 condition.isIndexed = condition.pin != nil || Self.isIndexed(part)
             }
             conditions.append(condition)

@@ -21,8 +21,8 @@ public struct Query: Sendable, Hashable {
     public var rows: Rows
     /// Which rows; nil: all.
     public var condition: String?
-    /// What to show: expressions, with `groupBy` also `count`, `mean(x)`, `min(x)`, `max(x)`, `sum(x)`. Empty: a
-    /// selection that suits the rows.
+    /// What to show: expressions; or `count`, `mean(x)`, `min(x)`, `max(x)`, `sum(x)` over groups (without `groupBy`
+    /// over all rows). Empty: a selection that suits the rows.
     public var columns: [String]
     /// Sort keys, the first most important: `test_accuracy desc`, `-test_accuracy`, `lr`.
     public var sort: [String]

@@ -75,7 +75,10 @@ struct QueryColumn {
     private static func results(_ table: QueryTable, zoned: Bool) -> [String: QueryColumn] {
         let alias = table.rawValue
         var columns: [String: QueryColumn] = [:]
-        func mask(_ bits: Int) -> SQLText { SQLText("(\(alias).nan_mask & \(bits)) <> 0", tables: [table]) }
+        // The first half is what the index of rows with NaN asks for.
+        func mask(_ bits: Int) -> SQLText {
+            SQLText("\(alias).nan_mask <> 0 AND (\(alias).nan_mask & \(bits)) <> 0", tables: [table])
+        }
         for (position, name) in EpochValues.columns.enumerated() {
             columns[name] = QueryColumn(
                 "\(alias).\(name)", [table], .number, isNaN: mask(1 << position),

@@ -28,6 +28,7 @@ struct TopRows {
     /// The ids of the rows in order; nil when this is not the way to find them.
     func ids() throws -> [Int64]? {
         let first = query.sort.first
+        if query.conditions.contains(where: \.isPoint) { return nil }
         if let metric = first?.value.metric { return try byMetric(metric) }
         if try CheckpointSet.smallest(of: query) != nil { return nil }
         guard first == nil || first?.value.zone != nil || first?.value.isOfModel == true else { return nil }
@@ -100,10 +101,11 @@ struct TopRows {
                 sort.value.zone.map {
                     SQLText("s.\(sort.isDescending ? $0.highest : $0.lowest)", tables: [.summary])
                 } ?? sort.value.sql
-            if set == nil, !isMissing, sort.value.configKeys.count == 1 {
+            if set == nil, !isMissing, !sort.value.configKeys.isEmpty {
+                let keys = sort.value.configKeys.map { "\(.int($0))" as SQLText }.joined(", ")
                 start = """
                     config_value q INDEXED BY config_by_value CROSS JOIN model_summary s
-                    ON s.model_id = q.model_id AND q.key_id = \(.int(sort.value.configKeys[0]))
+                    ON s.model_id = q.model_id AND q.key_id IN (\(keys))
                     """
                 bound = "q.value"
             }

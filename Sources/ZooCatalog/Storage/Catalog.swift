@@ -71,9 +71,9 @@ public final class Catalog: Sendable {
         try CatalogWriter(path: path, lock: WriterLock(catalog: path, patience: patience))
     }
 
-    /// Lends the reading connection; calls from several threads take turns.
+    /// Lends the reading connection; calls from several threads take turns, a call within a call is fine.
     func read<T>(_ body: (Connection) throws -> T) throws -> T {
-        try queue.unsafeRead { try body(CatalogFile.connection($0, path)) }
+        try queue.unsafeReentrantRead { try body(CatalogFile.connection($0, path)) }
     }
 }
 

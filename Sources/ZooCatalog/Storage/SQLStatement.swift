@@ -101,6 +101,9 @@ func sqliteError(_ code: Int32, _ message: String, path: String) -> ZooError {
     case SQLITE_CANTOPEN: ZooError(.io, "\(path): cannot be opened: \(message)")
     case SQLITE_IOERR: ZooError(.io, "\(path): \(message)")
     case SQLITE_INTERRUPT: ZooError(.limit, "\(path): stopped")
+    case SQLITE_ERROR
+    where ["Expression tree is too large", "parser stack overflow"].contains(where: message.hasPrefix):
+        ZooError(.limit, "\(path): the query is nested too deeply", hint: "use fewer or shorter conditions")
     case SQLITE_TOOBIG, SQLITE_NOMEM: ZooError(.limit, "\(path): \(message)")
     default: ZooError(.internal, "\(path): SQLite says '\(message)' (code \(code))")
     }

@@ -43,6 +43,10 @@ package enum Schema {
             reason TEXT NOT NULL,
             PRIMARY KEY (source_id, path)
         ) WITHOUT ROWID;
+        CREATE TABLE deferred_index (          -- indexes to be built when a large load ends
+            name TEXT PRIMARY KEY,
+            sql TEXT NOT NULL
+        ) WITHOUT ROWID;
         CREATE TABLE zoo (
             id INTEGER PRIMARY KEY,
             name TEXT NOT NULL UNIQUE,
@@ -209,7 +213,7 @@ package enum Schema {
         -- All that is searched, model by model: the checkpoints of a model are filtered without their wide rows. Rows
         -- come in this order when they are indexed, so keeping it costs little.
         CREATE INDEX checkpoint_model ON checkpoint(model_id, epoch, train_loss, train_accuracy, val_loss,
-            val_accuracy, test_loss, test_accuracy, wall_seconds);
+            val_accuracy, test_loss, test_accuracy, wall_seconds, nan_mask);
         CREATE INDEX checkpoint_epoch ON checkpoint(epoch, test_accuracy, model_id);
         CREATE INDEX checkpoint_accuracy ON checkpoint(test_accuracy, model_id);
         CREATE INDEX checkpoint_last ON checkpoint(test_accuracy, model_id) WHERE is_last = 1;
