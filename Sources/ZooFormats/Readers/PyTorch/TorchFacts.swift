@@ -35,7 +35,10 @@ struct TorchFacts {
         case .long: return .string(hexadecimal(value))
         case .text, .escapedText, .legacyString, .escapedString: return text(value)
         case .bytes: return .string("(\(value.length) bytes)")
-        case .global: return .string(graph.globalName(value) ?? "?")
+        case .global:
+            let name = graph.globalName(value) ?? "?"
+            budget -= name.utf8.count
+            return .string(name)
         case .node: return container(value, depth)
         }
     }
@@ -128,6 +131,7 @@ struct TorchFacts {
         default: break
         }
         let name = graph.className(call) ?? "?"
+        budget -= name.utf8.count
         if let pairs = graph.pairs(state), case .object(var members) = object(pairs, depth) {
             members["(class)"] = .string(name)
             return .object(members)
