@@ -26,7 +26,8 @@ static hsize_t rows_per_slab(hid_t dataset, int rank, const hsize_t *extents, si
     return rows < extents[0] ? rows : extents[0];
 }
 
-static bool send_slabs(hid_t dataset, hid_t type, hid_t space, int rank, const hsize_t *extents, size_t count, zoo_h5_pipe *pipe) {
+static bool send_slabs(
+    hid_t dataset, hid_t type, hid_t space, int rank, const hsize_t *extents, size_t count, zoo_h5_pipe *pipe) {
     size_t row_bytes = count / (size_t)extents[0];
     hsize_t rows = rows_per_slab(dataset, rank, extents, row_bytes);
     void *data = malloc((size_t)rows * row_bytes);
@@ -58,11 +59,13 @@ int zoo_h5_read_body(const zoo_h5_task *task, zoo_h5_pipe *pipe) {
     size_t size = H5Tget_size(type);
     hssize_t points = H5Sget_simple_extent_npoints(space);
     // The listing promised this many bytes.
-    if (rank < 0 || points < 0 || size == 0 || task->count % size != 0 || (size_t)points != task->count / size) return 1;
+    if (rank < 0 || points < 0 || size == 0) return 1;
+    if (task->count % size != 0 || (size_t)points != task->count / size) return 1;
     H5T_class_t class = H5Tget_class(type);
     bool is_plain = class == H5T_INTEGER || class == H5T_FLOAT || class == H5T_ENUM || class == H5T_COMPOUND;
     if (!is_plain || H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tdetect_class(type, H5T_REFERENCE) > 0) return 1;
-    bool done = rank == 0 || task->count <= slab_bytes ? send_all(dataset, type, task->count, pipe)
-                                                       : send_slabs(dataset, type, space, rank, extents, task->count, pipe);
+    bool is_small = rank == 0 || task->count <= slab_bytes;
+    bool done = is_small ? send_all(dataset, type, task->count, pipe)
+                         : send_slabs(dataset, type, space, rank, extents, task->count, pipe);
     return done ? 0 : 1;
 }

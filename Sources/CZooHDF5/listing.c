@@ -95,7 +95,8 @@ static bool enum_facts(hid_t type, type_facts *facts) {
 
 // h5py's complex numbers: a compound of two equal floats.
 static bool complex_facts(hid_t type, type_facts *facts) {
-    if (H5Tget_nmembers(type) != 2 || !member_is(type, 0, "r", "real") || !member_is(type, 1, "i", "imag")) return false;
+    if (H5Tget_nmembers(type) != 2) return false;
+    if (!member_is(type, 0, "r", "real") || !member_is(type, 1, "i", "imag")) return false;
     hid_t real = H5Tget_member_type(type, 0), imaginary = H5Tget_member_type(type, 1);
     bool fits = real >= 0 && imaginary >= 0 && H5Tequal(real, imaginary) > 0 && number_facts(real, facts)
         && facts->kind == kind_float && H5Tget_member_offset(type, 0) == 0
@@ -139,7 +140,8 @@ static bool storage_of(hid_t dataset, storage_facts *facts) {
     if (list < 0) return false;
     facts->layout = H5Pget_layout(list);
     facts->filters = H5Pget_nfilters(list);
-    if (facts->layout == H5D_VIRTUAL) snprintf(facts->refusal, sizeof facts->refusal, "is put together from other files");
+    if (facts->layout == H5D_VIRTUAL)
+        snprintf(facts->refusal, sizeof facts->refusal, "is put together from other files");
     if (facts->layout == H5D_CONTIGUOUS && H5Pget_external_count(list) != 0)
         snprintf(facts->refusal, sizeof facts->refusal, "its data lies in another file");
     for (int i = 0; i < facts->filters; i++) {
@@ -148,13 +150,15 @@ static bool storage_of(hid_t dataset, storage_facts *facts) {
         char name[64] = {0};
         H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, sizeof name, name, &options);
         if (filter >= 0 && H5Zfilter_avail(filter) > 0) continue;
-        snprintf(facts->refusal, sizeof facts->refusal, "is packed with filter %d, which is not installed", (int)filter);
+        const char *reason = "is packed with filter %d, which is not installed";
+        snprintf(facts->refusal, sizeof facts->refusal, reason, (int)filter);
     }
     H5Pclose(list);
     return facts->layout >= 0 && facts->filters >= 0;
 }
 
-static void put_dataset(walk *w, hid_t dataset, const char *path, const type_facts *facts, const storage_facts *storage) {
+static void put_dataset(
+    walk *w, hid_t dataset, const char *path, const type_facts *facts, const storage_facts *storage) {
     hsize_t extents[H5S_MAX_RANK];
     hid_t space = H5Dget_space(dataset);
     int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, extents, NULL);
@@ -217,7 +221,8 @@ static void attribute_head(walk *w, const char *path, const char *name, uint8_t 
     put32(w, (uint32_t)count);
 }
 
-static void variable_texts(walk *w, hid_t attribute, hid_t type, const char *path, const char *name, bool scalar, size_t count) {
+static void variable_texts(
+    walk *w, hid_t attribute, hid_t type, const char *path, const char *name, bool scalar, size_t count) {
     char **texts = calloc(count, sizeof *texts);
     hid_t memory = H5Tcopy(H5T_C_S1);
     H5Tset_size(memory, H5T_VARIABLE);
@@ -231,7 +236,8 @@ static void variable_texts(walk *w, hid_t attribute, hid_t type, const char *pat
     free(texts);
 }
 
-static void fixed_texts(walk *w, hid_t attribute, hid_t type, const char *path, const char *name, bool scalar, size_t count) {
+static void fixed_texts(
+    walk *w, hid_t attribute, hid_t type, const char *path, const char *name, bool scalar, size_t count) {
     size_t size = H5Tget_size(type);
     if (size == 0 || count > w->task->limits.attribute_bytes / size) return;
     char *texts = calloc(count, size);
@@ -248,7 +254,8 @@ static void fixed_texts(walk *w, hid_t attribute, hid_t type, const char *path, 
     free(texts);
 }
 
-static void numbers(walk *w, hid_t attribute, bool is_float, const char *path, const char *name, bool scalar, size_t count) {
+static void numbers(
+    walk *w, hid_t attribute, bool is_float, const char *path, const char *name, bool scalar, size_t count) {
     uint64_t values[64];
     if (count > sizeof values / sizeof *values) return;
     if (H5Aread(attribute, is_float ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, values) < 0) return;
@@ -355,7 +362,9 @@ static bool list_object(walk *w, hid_t group, const char *path, const char *name
     if (kind != hard_link) {
         put_skipped(
             w, path,
-            kind == soft_link ? "is a soft link" : kind == external_link ? "links to another file" : "is a link of unknown kind");
+            kind == soft_link           ? "is a soft link"
+                : kind == external_link ? "links to another file"
+                                        : "is a link of unknown kind");
         return true;
     }
     if (++w->objects > w->task->limits.objects) {
@@ -365,7 +374,11 @@ static bool list_object(walk *w, hid_t group, const char *path, const char *name
     }
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
     if (object < 0) {
-        put_skipped(w, path, "cannot be opened");
+        char reason[96];
+        snprintf(
+            reason, sizeof reason, "cannot be opened by HDF5 %d.%d.%d: damaged, or written by a newer version",
+            H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE);
+        put_skipped(w, path, reason);
         return true;
     }
     bool goes_on = true;

@@ -71,7 +71,8 @@ static size_t inherited_bytes(void) {
     ssize_t count = read(file, text, sizeof text - 1);
     close(file);
     size_t pages = 0;
-    for (ssize_t i = 0; i < count && text[i] >= '0' && text[i] <= '9'; i++) pages = pages * 10 + (size_t)(text[i] - '0');
+    for (ssize_t i = 0; i < count && text[i] >= '0' && text[i] <= '9'; i++)
+        pages = pages * 10 + (size_t)(text[i] - '0');
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 

@@ -8,7 +8,9 @@
 static float half_at(const uint8_t *bytes) { return zoo_f16_value((uint16_t)(bytes[0] | bytes[1] << 8)); }
 
 // 32 elements: low nibbles are the first 16, high nibbles the last.
-static int nibble(const uint8_t *packed, int index) { return index < 16 ? packed[index] & 15 : packed[index - 16] >> 4; }
+static int nibble(const uint8_t *packed, int index) {
+    return index < 16 ? packed[index] & 15 : packed[index - 16] >> 4;
+}
 
 static int fifth_bit(const uint8_t *bits, int index) { return (bits[index >> 3] >> (index & 7) & 1) << 4; }
 

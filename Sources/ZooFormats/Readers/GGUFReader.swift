@@ -149,7 +149,8 @@ public struct GGUFReader: CheckpointReader {
             guard (shape.dimensions.last ?? 1) % block.elements == 0 else {
                 throw ZooError(
                     .corrupt,
-                    "tensor '\(item.name)' of \(item.type.name) has rows of \(shape.dimensions.last ?? 1), expected a multiple of \(block.elements)"
+                    "tensor '\(item.name)' of \(item.type.name) has rows of \(shape.dimensions.last ?? 1), "
+                        + "expected a multiple of \(block.elements)"
                 )
             }
             let byteCount = shape.elementCount / block.elements * block.byteCount
@@ -181,7 +182,8 @@ public struct GGUFReader: CheckpointReader {
             guard placements[later].offset >= end else {
                 throw ZooError(
                     .corrupt,
-                    "tensors '\(entries[earlier].info.name)' and '\(entries[later].info.name)' overlap at byte \(placements[later].offset)"
+                    "tensors '\(entries[earlier].info.name)' and '\(entries[later].info.name)' overlap "
+                        + "at byte \(placements[later].offset)"
                 )
             }
         }

@@ -16,9 +16,9 @@ enum HDF5Library {
     /// Groups inside groups at most.
     static let maximumDepth = 64
     /// The longest listing.
-    static let maximumListingBytes = 256 << 20
+    static let maximumListingBytes = 64 << 20
     /// The longest attribute: a model description may take megabytes.
-    static let maximumAttributeBytes = 64 << 20
+    static let maximumAttributeBytes = 32 << 20
     /// Memory of a child beyond what it inherits and what it hands over.
     static let memoryBytes = 512 << 20
 
@@ -73,7 +73,7 @@ enum HDF5Library {
             return ZooError.system("start the process that reads HDF5", errno: outcome.system_error)
         }
         if outcome.timed_out || outcome.signal == SIGXCPU || outcome.signal == SIGKILL && !outcome.overflowed {
-            return ZooError(.limit, "the HDF5 library took too long \(what) this file")
+            return ZooError(.limit, "the HDF5 library took too long \(what) this file, or the system ended it")
         }
         if outcome.overflowed {
             return ZooError(.limit, "the HDF5 library found more in this file than is read")

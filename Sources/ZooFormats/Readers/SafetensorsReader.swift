@@ -38,16 +38,15 @@ public struct SafetensorsReader: CheckpointReader {
     public init(_ bytes: Bytes, name: String, options: ReaderOptions = ReaderOptions()) throws {
         self.bytes = bytes
         self.name = name
-        let header: SafetensorsHeader = try ZooError.locate(name) {
+        do {
             let length = try Self.headerLength(bytes)
-            return try bytes.slice(8, length).withUnsafeBytes { try SafetensorsHeader($0, offset: 8) }
-        }
-        metadata = header.metadata
-        let dataStart = 8 + (try Self.headerLength(bytes))
-        try ZooError.locate(name) {
-            try Self.checkCoverage(header.items, byteCount: bytes.count - dataStart)
+            let header = try bytes.slice(8, length).withUnsafeBytes { try SafetensorsHeader($0, offset: 8) }
+            metadata = header.metadata
+            try Self.checkCoverage(header.items, byteCount: bytes.count - 8 - length)
             table.reserve(header.items.count)
-            for item in header.items { try add(item, dataStart: dataStart) }
+            for item in header.items { try add(item, dataStart: 8 + length) }
+        } catch let error as ZooError {
+            throw error.at(name)
         }
     }
 
@@ -78,7 +77,7 @@ public struct SafetensorsReader: CheckpointReader {
 
     /// Checks that the tensors' ranges follow each other from the first byte of data to the last.
     private static func checkCoverage(_ items: [SafetensorsHeader.Item], byteCount: Int) throws {
-        let isOrdered = zip(items, items.dropFirst()).allSatisfy { ($0.begin, $0.end) <= ($1.begin, $1.end) }
+        let isOrdered = items.indices.dropFirst().allSatisfy { items[$0 - 1].end <= items[$0].begin }
         let ordered = isOrdered ? items : items.sorted { ($0.begin, $0.end) < ($1.begin, $1.end) }
         var reached = 0
         for item in ordered {
@@ -88,7 +87,8 @@ public struct SafetensorsReader: CheckpointReader {
                     ? "ends before it begins" : item.begin < reached ? "overlaps another" : "leaves a hole"
                 throw ZooError(
                     .corrupt,
-                    "tensor '\(item.name)' \(fault): data_offsets [\(item.begin), \(item.end)], expected \(reached) first"
+                    "tensor '\(item.name)' \(fault): data_offsets [\(item.begin), \(item.end)], "
+                        + "expected \(reached) first"
                 )
             }
             guard item.end <= byteCount else {
@@ -109,7 +109,10 @@ public struct SafetensorsReader: CheckpointReader {
             skipped.append((item.name, "element type '\(item.dtype)' is not read"))
             return
         }
-        let shape = try ZooError.locate("tensor '\(item.name)'") { try Shape(validating: item.shape) }
+        let shape: Shape
+        do { shape = try Shape(validating: item.shape) } catch let error as ZooError {
+            throw error.at("tensor '\(item.name)'")
+        }
         let info = TensorInfo(name: item.name, dtype: type, shape: shape)
         guard info.byteCount == item.end - item.begin else {
             throw ZooError(

@@ -108,7 +108,8 @@ public final class HDF5Writer: CheckpointWriter {
         else {
             throw ZooError(
                 .mismatch,
-                "\(path): rows \(rows.shape) from row \(first) do not fit dataset '\(dataset.info.name)' \(dataset.info.shape)"
+                "\(path): rows \(rows.shape) from row \(first) do not fit dataset '\(dataset.info.name)' "
+                    + "\(dataset.info.shape)"
             )
         }
         try put(rows, to: dataset, first: first, count: count)
