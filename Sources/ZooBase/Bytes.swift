@@ -55,7 +55,7 @@ public struct Bytes: @unchecked Sendable {
     ///
     /// - Throws: `notFound` or `io` naming the file; `unsupported` for anything but a regular file.
     public init(mapping path: String) throws {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw ZooError.system("open \(path)", errno: errno) }
         defer { close(descriptor) }
         try self.init(mappingDescriptor: descriptor, path: path)

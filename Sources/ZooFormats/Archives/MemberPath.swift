@@ -16,14 +16,12 @@ public enum MemberPath {
 
     /// Judges a name. `./a//b` is taken as `a/b`; a trailing `/` is dropped.
     public static func sanitise(_ name: String) -> Verdict {
-        var name = name
-        return name.withUTF8 { bytes in
-            sanitise(UnsafeRawBufferPointer(bytes), isValidUTF8: true)
-        }
+        var copy = name
+        return copy.withUTF8 { sanitise(UnsafeRawBufferPointer($0), text: name) }
     }
 
     /// Judges a name given as bytes, of unknown encoding.
-    public static func sanitise(bytes: UnsafeRawBufferPointer) -> Verdict { sanitise(bytes, isValidUTF8: false) }
+    public static func sanitise(bytes: UnsafeRawBufferPointer) -> Verdict { sanitise(bytes, text: nil) }
 
     /// The name for a message: control characters and damage as replacement characters, long ones cut in the middle.
     public static func shown(_ name: String) -> String {
@@ -34,6 +32,19 @@ public enum MemberPath {
         return "\(clean.prefix(longestShown / 2))…\(clean.suffix(longestShown / 2))"
     }
 
+    /// The ways to read a path as one inside an archive inside: cut at each `!/`, from the left.
+    static func splits(_ path: String) -> [(outer: String, inner: String)] {
+        let bytes = path.utf8
+        var splits: [(outer: String, inner: String)] = []
+        var index = bytes.startIndex
+        while let mark = bytes[index...].firstIndex(of: UInt8(ascii: "!")) {
+            index = bytes.index(after: mark)
+            guard index < bytes.endIndex, bytes[index] == UInt8(ascii: "/") else { continue }
+            splits.append((String(path[..<mark]), String(path[bytes.index(after: index)...])))
+        }
+        return splits
+    }
+
     private static let longestShown = 240
 
     private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
@@ -41,14 +52,16 @@ public enum MemberPath {
         return scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || isDirectional
     }
 
-    private static func sanitise(_ bytes: UnsafeRawBufferPointer, isValidUTF8: Bool) -> Verdict {
+    private static func sanitise(_ bytes: UnsafeRawBufferPointer, text: String?) -> Verdict {
         guard !bytes.isEmpty else { return .refused("its name is empty") }
         guard bytes.count <= ArchiveLimits.pathByteCount else {
             return .refused("its name is \(bytes.count) bytes long, more than \(ArchiveLimits.pathByteCount)")
         }
         guard bytes[0] != UInt8(ascii: "/") else { return .refused("its name is an absolute path") }
         if let reason = refusedBytes(bytes) { return .refused(reason) }
-        guard let text = String(validating: bytes, as: UTF8.self) else { return .refused("its name is not UTF-8") }
+        guard let text = text ?? String(validating: bytes, as: UTF8.self) else {
+            return .refused("its name is not UTF-8")
+        }
         let isDrive =
             bytes.count >= 2 && bytes[1] == UInt8(ascii: ":") && (bytes[0] | 0x20 >= 0x61 && bytes[0] | 0x20 <= 0x7A)
         if isDrive, bytes.count == 2 || bytes[2] == UInt8(ascii: "/") {
