@@ -121,6 +121,18 @@ import ZooTestSupport
         #expect(try PickleMachine.parse(Bytes(names + [0x4E, 0x2E])).unknownGlobals.count == 1)
     }
 
+    @Test func nestedCallsAndKeysAreShownOnce() throws {
+        // Forty calls, each the argument of the next; forty dictionaries, each the key of the next.
+        var calls = text("x") + Array("cos\nsystem\n".utf8) + text("\"")
+        for _ in 0..<40 { calls += [0x85, 0x52, 0x71, 0, 0x30] + Array("cos\nsystem\n".utf8) + [0x68, 0] }
+        calls += [0x85, 0x52]
+        var keys = text("y") + text("\"") + [0x71, 1]
+        for _ in 0..<40 { keys += [0x30, 0x7D, 0x68, 1, 0x4E, 0x73, 0x71, 1] }
+        let metadata = try open([0x80, 2, 0x7D, 0x28] + calls + keys + [0x75, 0x2E]).metadata
+        #expect(metadata["x"]?.string == "os.system(os.system(…))")
+        #expect(metadata["y"]?.text() == "{\"key0\":null}")
+    }
+
     @Test func containersInsideThemselvesEnd() throws {
         let weight = text("w") + tensor(size: [4], stride: [1])
         let dict = [0x80, 2, 0x7D, 0x71, 0, 0x28] + text("self") + [0x68, 0] + weight + [0x75, 0x2E]

@@ -35,7 +35,10 @@ struct TorchFacts {
         case .long: return .string(hexadecimal(value))
         case .text, .escapedText, .legacyString, .escapedString: return text(value)
         case .bytes: return .string("(\(value.length) bytes)")
-        case .global: return .string(graph.globalName(value) ?? "?")
+        case .global:
+            let name = graph.globalName(value) ?? "?"
+            budget -= name.utf8.count
+            return .string(name)
         case .node: return container(value, depth)
         }
     }
@@ -64,20 +67,30 @@ struct TorchFacts {
 
     private mutating func object(_ pairs: PicklePairs, _ depth: Int) -> JSONValue {
         var object = JSONObject()
-        for (key, content) in pairs {
+        for (position, pair) in pairs.enumerated() {
             guard budget > 0 else {
                 object["…"] = "(too large to show)"
                 break
             }
-            let name: String
-            switch json(key, depth: depth + 1) {
-            case .string(let text): name = text
-            case .null: name = "None"
-            case let other: name = other.text()
-            }
-            object[name] = json(content, depth: depth + 1)
+            object[name(pair.key, position)] = json(pair.value, depth: depth + 1)
         }
         return .object(object)
+    }
+
+    /// A key as text: scalars as they are, tuples of scalars as Python prints them, others by their position.
+    private mutating func name(_ key: PickleValue, _ position: Int) -> String {
+        guard key.kind == .node else { return key.isNone ? "None" : word(key) }
+        guard let items = graph.elements(key) else { return "key\(position)" }
+        return "(" + items.prefix(8).map { word($0) }.joined(separator: ", ") + ")"
+    }
+
+    /// A scalar as a word. What is inside containers is left out: quoting text inside text inside text doubles it at
+    /// every level.
+    private mutating func word(_ value: PickleValue, isQuoted: Bool = false) -> String {
+        if let call = graph.call(value) { return (graph.className(call) ?? "?") + "(…)" }
+        if value.kind == .node { return "…" }
+        let shown = json(value)
+        return isQuoted ? shown.text() : shown.string ?? shown.text()
     }
 
     private mutating func array(_ items: PickleItems, _ depth: Int) -> JSONValue {
@@ -118,12 +131,13 @@ struct TorchFacts {
         default: break
         }
         let name = graph.className(call) ?? "?"
+        budget -= name.utf8.count
         if let pairs = graph.pairs(state), case .object(var members) = object(pairs, depth) {
             members["(class)"] = .string(name)
             return .object(members)
         }
         guard let arguments = graph.elements(call.arguments) else { return .string(name) }
-        let shown = arguments.prefix(8).map { json($0, depth: depth + 1).text() }
+        let shown = arguments.prefix(8).map { word($0, isQuoted: true) }
         return .string("\(name)(\(shown.joined(separator: ", ")))")
     }
 
