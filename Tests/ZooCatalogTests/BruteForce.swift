@@ -1,5 +1,4 @@
 import ZooBase
-
 import ZooCatalog
 
 /// Evaluates a condition on one row the slow, obvious way: the meaning that the SQL must have.

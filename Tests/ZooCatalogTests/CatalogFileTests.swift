@@ -2,9 +2,8 @@ import Foundation
 import GRDB
 import Testing
 import ZooBase
-import ZooTestSupport
-
 import ZooCatalog
+import ZooTestSupport
 
 @Suite struct CatalogFileTests {
     private func code(_ body: () throws -> Void) -> ZooError.Code? {

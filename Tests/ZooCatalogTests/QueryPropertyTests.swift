@@ -1,8 +1,7 @@
 import Testing
 import ZooBase
-import ZooTestSupport
-
 import ZooCatalog
+import ZooTestSupport
 
 /// Random conditions and sort keys on random catalogs, against `BruteForce`.
 @Suite struct QueryPropertyTests {
@@ -52,7 +51,7 @@ import ZooCatalog
     }
 
     /// The usual way, and each of the others forced.
-    private static let limits = [
+    private static let limits: [PlannerLimits] = [
         PlannerLimits(), PlannerLimits(chunk: 1), PlannerLimits(modelSet: 0, patience: 0, chunk: 1),
         PlannerLimits(modelSet: 0, patience: 5, lastPatience: 5, chunk: 2), PlannerLimits(modelSet: 0, lastPatience: 0),
         PlannerLimits(modelSet: 0, checkpointSet: 0, chunk: 3), PlannerLimits(modelSet: 3, checkpointSet: 2),

@@ -1,8 +1,7 @@
 import Testing
 import ZooBase
-import ZooTestSupport
-
 import ZooCatalog
+import ZooTestSupport
 
 @Suite struct ExpressionParserTests {
     @Test(arguments: [

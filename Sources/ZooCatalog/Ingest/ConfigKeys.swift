@@ -1,9 +1,9 @@
 import ZooBase
 
 /// A configuration as rows: one key and one value each.
-enum ConfigRows {
+package enum ConfigRows {
     /// The most keys of one configuration that are indexed; real ones have tens.
-    static let maximumKeys = 4096
+    package static let maximumKeys = 4096
     /// Longer texts (a dumped object, a source file) stay in the JSON only.
     static let maximumTextBytes = 1024
 

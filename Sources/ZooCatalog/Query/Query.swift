@@ -69,7 +69,7 @@ extension Catalog {
     /// - Throws: `usage` for a fault in an expression, with its place; `notFound` never: no rows is an answer.
     public func run(_ query: Query) throws -> QueryResult { try run(query, limits: PlannerLimits()) }
 
-    func run(_ query: Query, limits: PlannerLimits) throws -> QueryResult {
+    package func run(_ query: Query, limits: PlannerLimits) throws -> QueryResult {
         try read { connection in
             try connection.snapshot {
                 var prepared = try PreparedQuery(query, connection, limits: limits)

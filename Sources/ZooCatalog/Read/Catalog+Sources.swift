@@ -32,6 +32,15 @@ public struct CatalogCounts: Sendable, Hashable {
     public var layouts: Int
     /// Metric rows.
     public var metrics: Int
+
+    package init(sources: Int, zoos: Int, models: Int, checkpoints: Int, layouts: Int, metrics: Int) {
+        self.sources = sources
+        self.zoos = zoos
+        self.models = models
+        self.checkpoints = checkpoints
+        self.layouts = layouts
+        self.metrics = metrics
+    }
 }
 
 /// Checkpoints of equal content.
@@ -141,7 +150,7 @@ extension Catalog {
 
     /// The epochs missing from a row with a usual step: the one that occurs most often, if more than half the time.
     /// At most a thousand are listed.
-    static func gaps(_ epochs: [Int]) -> [Int] {
+    package static func gaps(_ epochs: [Int]) -> [Int] {
         let steps = zip(epochs, epochs.dropFirst()).map { $1 - $0 }
         let counts = Dictionary(grouping: steps, by: { $0 }).mapValues(\.count)
         guard let usual = counts.max(by: { ($0.value, -$0.key) < ($1.value, -$1.key) }), usual.value * 2 > steps.count

@@ -11,7 +11,9 @@ package enum Schema {
     package static let applicationID: Int32 = 0x5A6F_6F63
 
     /// The migrations in order.
-    package static let migrations: [(name: String, sql: String)] = [("v1", [tables, summaryIndexes, indexes, views].joined())]
+    package static let migrations: [(name: String, sql: String)] = [
+        ("v1", [tables, summaryIndexes, indexes, views].joined())
+    ]
 
     /// A migrator for GRDB.
     package static var migrator: DatabaseMigrator {
