@@ -9,7 +9,7 @@ let package = Package(
         .library(
             name: "ZooKit",
             targets: [
-                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
+                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -44,10 +44,9 @@ let package = Package(
             name: "ZooFormats",
             dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
 
-        // MARK: The engine and networks as data
+        // MARK: The engine
 
         .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "COpenBLAS"]),
-        .target(name: "ZooNN", dependencies: ["ZooAutodiff"]),
 
         // MARK: Catalog
 
@@ -69,7 +68,7 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport",
+                "ZooCatalog", "ZooMerge", "ZooReport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
