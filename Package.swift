@@ -5,6 +5,7 @@ let package = Package(
     name: "zoo",
     platforms: [.macOS(.v15)],
     products: [
+        .library(name: "CZooKernels", targets: ["CZooKernels"]),
         .library(name: "ZooBase", targets: ["ZooBase"]),
         .library(name: "ZooAutodiff", targets: ["ZooAutodiff"]),
     ],

@@ -11,7 +11,10 @@ let package = Package(
             dependencies: [
                 .product(name: "ZooAutodiff", package: "zoo"), .product(name: "ZooBase", package: "zoo"),
             ],
-            exclude: ["engine_peer.py"])
+            exclude: ["engine_peer.py"]),
+        .executableTarget(
+            name: "kernel-benchmark", dependencies: [.product(name: "CZooKernels", package: "zoo")],
+            exclude: ["kernel_peer.py"]),
     ],
     swiftLanguageModes: [.v6]
 )

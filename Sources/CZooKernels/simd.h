@@ -100,3 +100,43 @@ INLINE double octet_sum(octet v) {
     return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/// One of `rounds` interleavings: log2(n) of them transpose n rows of n.
+#define INTERLEAVE(rows, half, rounds, low, high)                              \
+    _Pragma("clang loop unroll(full)") for (int round = 0; round < rounds; round++) { \
+        __typeof__(rows[0]) next[2 * half];                                    \
+        _Pragma("clang loop unroll(full)") for (int i = 0; i < half; i++) {    \
+            next[2 * i] = low;                                                 \
+            next[2 * i + 1] = high;                                            \
+        }                                                                      \
+        _Pragma("clang loop unroll(full)") for (int i = 0; i < 2 * half; i++) rows[i] = next[i]; \
+    }
+
+/// Row i of `to` (at i * stride) = element i of the 16 rows of 16 floats that `from` points to.
+INLINE void transpose_block(const float *const *from, float *to, size_t stride) {
+#if ZOO_WIDTH == 16
+    lanes r[16];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; i++) r[i] = load(from[i]);
+    INTERLEAVE(r, 8, 4,
+               __builtin_shufflevector(r[i], r[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+               __builtin_shufflevector(r[i], r[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31))
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < 16; i++) store(to + i * stride, r[i]);
+#else
+    // Quarters of 8 x 8 stay in sixteen registers.
+    typedef float eight __attribute__((vector_size(32)));
+    typedef float eight_loose __attribute__((vector_size(32), aligned(4)));
+    for (size_t y = 0; y < 16; y += 8)
+        for (size_t x = 0; x < 16; x += 8) {
+            eight r[8];
+#pragma clang loop unroll(full)
+            for (size_t i = 0; i < 8; i++) r[i] = *(const eight_loose *)(from[y + i] + x);
+            INTERLEAVE(r, 4, 3, __builtin_shufflevector(r[i], r[i + 4], 0, 8, 1, 9, 2, 10, 3, 11),
+                       __builtin_shufflevector(r[i], r[i + 4], 4, 12, 5, 13, 6, 14, 7, 15))
+#pragma clang loop unroll(full)
+            for (size_t i = 0; i < 8; i++) *(eight_loose *)(to + (x + i) * stride + y) = r[i];
+        }
+#endif
+}
+#undef INTERLEAVE

@@ -150,8 +150,12 @@ private func convolution(
         #expect(zoo_conv2d_is_valid(&good))
         for change: (inout zoo_conv2d) -> Void in [
             { $0.in_channels = 0 }, { $0.stride_x = 0 }, { $0.padding_y = -1 }, { $0.channel_groups = 2 },
-            { $0.in_height = 1 << 20; $0.in_width = 1 << 20 }, { $0.kernel_height = .max }, { $0.dilation_x = .max },
-            { $0.in_channels = 1 << 20; $0.out_channels = 1 << 20 },
+            {
+                $0.in_height = 1 << 20; $0.in_width = 1 << 20
+            }, { $0.kernel_height = .max }, { $0.dilation_x = .max },
+            {
+                $0.in_channels = 1 << 20; $0.out_channels = 1 << 20
+            },
         ] {
             var bad = zoo_linear(3, 4)
             change(&bad)

@@ -83,7 +83,9 @@ private struct NaiveNorm {
                             return hidden ? -.infinity : Double(x[q * stride + k]) * 2.5 + Double(mask[q * row + k])
                         }
                         let most = scores.max() ?? 0, total = scores.reduce(0) { $0 + exp($1 - most) }
-                        for k in 0..<keys where most > -.infinity { truth[q * keys + k] = exp(scores[k] - most) / total }
+                        for k in 0..<keys where most > -.infinity {
+                            truth[q * keys + k] = exp(scores[k] - most) / total
+                        }
                     }
                     #expect(worst(y, truth) < 1e-6, "\(variant) \(queries) \(keys) \(causal)")
                     let exact = (0..<y.count).allSatisfy { truth[$0] != 0 || y[$0] == 0 }
@@ -174,7 +176,8 @@ private struct NaiveNorm {
                 zoo_rotary(
                     tokens, heads, size, rotary, positions, cosines, sines, interleaved, true, y.pointer, y.pointer)
                 #expect(worst(y, x.values.map(Double.init)) < 1e-6, "\(variant) \(rotary)")
-                zoo_rotary(tokens, heads, size, rotary, nil, cosines, sines, interleaved, false, x.pointer, back.pointer)
+                zoo_rotary(
+                    tokens, heads, size, rotary, nil, cosines, sines, interleaved, false, x.pointer, back.pointer)
                 #expect((0..<size).allSatisfy { (back[$0] - x[$0]).magnitude < 1e-7 }, "position 0 stays")
             }
         }

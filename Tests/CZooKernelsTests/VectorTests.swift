@@ -71,7 +71,8 @@ private func numbers(_ count: Int, _ generator: inout SeededGenerator) -> [Doubl
                             let target = Stored(Array(repeating: 9, count: count), output)
                             let pointers = inputs.map { UnsafeRawPointer($0.pointer) as UnsafeRawPointer? }
                             zoo_weighted_sum(
-                                pointers, inputs.map(\.dtype), weights, k, count, target.pointer, target.dtype, inDouble)
+                                pointers, inputs.map(\.dtype), weights, k, count, target.pointer, target.dtype, inDouble
+                            )
                             if let first { #expect(target.bytes == first, "\(variant): other bytes") }
                             first = target.bytes
                         }
@@ -103,7 +104,8 @@ private func numbers(_ count: Int, _ generator: inout SeededGenerator) -> [Doubl
                 size += (weights[j] * input.values[i]).magnitude
             }
             let value = decode(found, i, output)
-            let bound = Double(inputs.count + 2) * unit * size + ulp * sum.magnitude + (output == ZOO_DTYPE_F16 ? 3e-8 : 0)
+            let bound =
+                Double(inputs.count + 2) * unit * size + ulp * sum.magnitude + (output == ZOO_DTYPE_F16 ? 3e-8 : 0)
             #expect((value - sum).magnitude <= bound, "\(inputs.count) inputs to \(output), element \(i)")
             if (value - sum).magnitude > bound { return }
         }
@@ -141,7 +143,8 @@ private func numbers(_ count: Int, _ generator: inout SeededGenerator) -> [Doubl
 
     @Test func anInputMayBeTheOutputAndNoneGivesZeros() {
         let a = Stored([1, 2, 3], ZOO_DTYPE_F32), b = Stored([10, 20, 30], ZOO_DTYPE_F32)
-        zoo_weighted_sum([UnsafeRawPointer(a.pointer), UnsafeRawPointer(b.pointer)], [0, 0], [2, 1], 2, 3, a.pointer, 0, false)
+        zoo_weighted_sum(
+            [UnsafeRawPointer(a.pointer), UnsafeRawPointer(b.pointer)], [0, 0], [2, 1], 2, 3, a.pointer, 0, false)
         #expect((0..<3).map { decode(a, $0, ZOO_DTYPE_F32) } == [12, 24, 36])
         zoo_weighted_sum([], [], [], 0, 3, a.pointer, 0, false)
         #expect((0..<3).map { decode(a, $0, ZOO_DTYPE_F32) } == [0, 0, 0])

@@ -73,7 +73,8 @@ static void axis_forward(axis_range *out, int32_t size, int32_t source, int32_t 
         int64_t low = first < 0 ? (-first + dilation - 1) / dilation : 0;
         int64_t high = first >= source ? -1 : (source - 1 - first) / dilation;
         if (high > kernel - 1) high = kernel - 1;
-        axis_range none = {0, 0, 0}, some = {(int32_t)low, (int32_t)(high - low + 1), (int32_t)(first + low * dilation)};
+        axis_range none = {0, 0, 0};
+        axis_range some = {(int32_t)low, (int32_t)(high - low + 1), (int32_t)(first + low * dilation)};
         out[o] = high >= low ? some : none;
     }
 }
@@ -272,34 +273,21 @@ INLINE void conv_block(const int outs, const conv_job *job) {
     }
 }
 
-#define CONV_BLOCK(outs) \
-    static __attribute__((noinline)) void conv_block_##outs(const conv_job *job) { conv_block(outs, job); }
-CONV_BLOCK(1)
-CONV_BLOCK(2)
-CONV_BLOCK(3)
-#if ZOO_OUT_TILE > 3
-CONV_BLOCK(4)
-CONV_BLOCK(5)
-CONV_BLOCK(6)
-#endif
-#if ZOO_OUT_TILE > 6
-CONV_BLOCK(7)
-CONV_BLOCK(8)
-CONV_BLOCK(9)
-CONV_BLOCK(10)
-CONV_BLOCK(11)
-CONV_BLOCK(12)
+/// One instance for every size of a block.
+#if ZOO_OUT_TILE == 3
+#define FOR_OUT_TILES(make) make(1) make(2) make(3)
+#elif ZOO_OUT_TILE == 6
+#define FOR_OUT_TILES(make) make(1) make(2) make(3) make(4) make(5) make(6)
+#else
+#define FOR_OUT_TILES(make) \
+    make(1) make(2) make(3) make(4) make(5) make(6) make(7) make(8) make(9) make(10) make(11) make(12)
 #endif
 
-static void (*const conv_blocks[])(const conv_job *) = {
-    NULL, conv_block_1, conv_block_2, conv_block_3,
-#if ZOO_OUT_TILE > 3
-    conv_block_4, conv_block_5, conv_block_6,
-#endif
-#if ZOO_OUT_TILE > 6
-    conv_block_7, conv_block_8, conv_block_9, conv_block_10, conv_block_11, conv_block_12,
-#endif
-};
+#define CONV_BLOCK(outs) \
+    static __attribute__((noinline)) void conv_block_##outs(const conv_job *job) { conv_block(outs, job); }
+FOR_OUT_TILES(CONV_BLOCK)
+#define CONV_BLOCK_NAME(outs) conv_block_##outs,
+static void (*const conv_blocks[])(const conv_job *) = {NULL, FOR_OUT_TILES(CONV_BLOCK_NAME)};
 
 /// Runs every block of output channels over the job's rows. `job.w`, `y` and `bias` are those of the first block;
 /// `ins` source channels are packed, of which the job reads `job.channels` from `first` on.

@@ -289,6 +289,86 @@ static void gradient_bands(const gradient_call *call, const band_plan *plan, con
     }
 }
 
+// MARK: Linear layers
+
+/// Samples that are transposed at once.
+#define LINEAR_GROUPS 16
+
+typedef float reg_loose __attribute__((vector_size(ZOO_WIDTH * 4), aligned(4)));
+
+/// dw[o][0..<width] += sum over samples of dy[o] * x for 16 inputs: `x` holds [sample][16], so that inputs are the
+/// lanes and nothing has to be summed across a register.
+INLINE void linear_gradient_tile(const int outs, size_t groups, const float *x, const float *dy, size_t dy_group,
+                                 float *dw, size_t dw_out, size_t width) {
+    reg sum[ZOO_OUT_TILE][PER_GROUP];
+#pragma clang loop unroll(full)
+    for (int o = 0; o < outs; o++)
+#pragma clang loop unroll(full)
+        for (int v = 0; v < PER_GROUP; v++) sum[o][v] = splat_reg(0);
+    for (size_t g = 0; g < groups; g++, dy += dy_group)
+        for (int lane = 0; lane < 16; lane++, x += 16) {
+            reg value[PER_GROUP];
+#pragma clang loop unroll(full)
+            for (int v = 0; v < PER_GROUP; v++) value[v] = load_reg(x + v * ZOO_WIDTH);
+#pragma clang loop unroll(full)
+            for (int o = 0; o < outs; o++) {
+                reg delta = splat_reg(dy[o * 16 + lane]);
+#pragma clang loop unroll(full)
+                for (int v = 0; v < PER_GROUP; v++) sum[o][v] += value[v] * delta;
+            }
+        }
+#pragma clang loop unroll(full)
+    for (int o = 0; o < outs; o++) {
+        float *row = dw + o * dw_out;
+        if (width == 16) {
+#pragma clang loop unroll(full)
+            for (int v = 0; v < PER_GROUP; v++) *(reg_loose *)(row + v * ZOO_WIDTH) += sum[o][v];
+        } else {
+            float part[16];
+            memcpy(part, sum[o], sizeof part);
+            for (size_t i = 0; i < width; i++) row[i] += part[i];
+        }
+    }
+}
+
+typedef void linear_gradient_function(size_t groups, const float *x, const float *dy, size_t dy_group, float *dw,
+                                      size_t dw_out, size_t width);
+#define LINEAR_GRADIENT(outs)                                                                                         \
+    static __attribute__((noinline)) void linear_gradient_##outs(size_t groups, const float *x, const float *dy,      \
+                                                                 size_t dy_group, float *dw, size_t dw_out,           \
+                                                                 size_t width) {                                      \
+        linear_gradient_tile(outs, groups, x, dy, dy_group, dw, dw_out, width);                                       \
+    }
+FOR_OUT_TILES(LINEAR_GRADIENT)
+#define LINEAR_GRADIENT_NAME(outs) linear_gradient_##outs,
+static linear_gradient_function *const linear_gradients[] = {NULL, FOR_OUT_TILES(LINEAR_GRADIENT_NAME)};
+
+static void linear_gradient(const zoo_conv2d *c, size_t groups, const float *x, const float *dy, float *dw) {
+    const size_t ins = (size_t)c->in_channels, dy_group = (size_t)c->out_channels * 16;
+    const block_split split = split_blocks(c->out_channels);
+    float turned[LINEAR_GROUPS * 256] __attribute__((aligned(64)));
+    static const float zeros[16];
+    for (size_t g = 0; g < groups; g += LINEAR_GROUPS) {
+        const size_t part = smaller(LINEAR_GROUPS, groups - g);
+        for (size_t i = 0; i < ins; i += 16) {
+            const size_t width = smaller(16, ins - i);
+            for (size_t h = 0; h < part; h++) {
+                const float *block[16];
+                for (size_t r = 0; r < 16; r++) block[r] = r < width ? x + ((g + h) * ins + i + r) * 16 : zeros;
+                transpose_block(block, turned + h * 256, 16);
+            }
+            const float *delta = dy + g * dy_group;
+            float *target = dw + i;
+            for (int32_t b = 0; b < split.count; b++) {
+                const int32_t size = split.size + (b < split.larger);
+                linear_gradients[size](part, turned, delta, dy_group, target, ins, width);
+                delta += size * 16;
+                target += size * ins;
+            }
+        }
+    }
+}
+
 static void bias_gradient(const zoo_conv2d *c, size_t groups, const float *dy, float *db) {
     const size_t pixels = (size_t)c->out_height * c->out_width;
     for (size_t g = 0; g < groups; g++)
@@ -316,6 +396,9 @@ void NAME(zoo_conv2d_weight_gradient)(const zoo_conv2d *conv, size_t groups, con
     }
     if (db != NULL) bias_gradient(conv, groups, dy, db);
     if (dw == NULL) return;
+    if (call.taps == 1 && call.x_plane == 16 && call.dy_plane == 16 && conv->channel_groups == 1 &&
+        conv->padding_y == 0 && conv->padding_x == 0 && conv->in_channels >= 8)
+        return linear_gradient(conv, groups, x, dy, dw);
     band_plan plan = plan_band(conv);
     const bool whole = call.dy_plane / 16 <= GRADIENT_SMALL_PLANE || plan.channels == 0;
     // As many groups at once as leave a tile's planes in the first cache.
@@ -336,7 +419,8 @@ void NAME(zoo_conv2d_sample_gradients)(const zoo_conv2d *conv, size_t groups, co
                                        float *dw, float *db, int32_t flags) {
     const zoo_conv2d *c = conv;
     const int32_t ins = c->in_channels / c->channel_groups, outs = c->out_channels / c->channel_groups;
-    const size_t x_plane = (size_t)c->in_height * c->in_width * 16, dy_plane = (size_t)c->out_height * c->out_width * 16;
+    const size_t x_plane = (size_t)c->in_height * c->in_width * 16;
+    const size_t dy_plane = (size_t)c->out_height * c->out_width * 16;
     for (size_t g = 0; g < groups; g++)
         for (int32_t o = 0; o < c->out_channels; o++) {
             const float *delta = dy + (g * c->out_channels + o) * dy_plane;

@@ -4,7 +4,7 @@
 /// 2^n by exponent bits, |n| <= 126.
 INLINE lanes power_of_two(lanes_int n) { return as_float((n + 127) << 23); }
 
-/// e^(x + rest) for |rest| <= 0.03: `rest` carries what x lost in rounding. Overflows to infinity, underflows gradually.
+/// e^(x + rest) for |rest| <= 0.03: `rest` carries what x lost in rounding. Underflows gradually.
 INLINE lanes exp_sum(lanes x, lanes rest) {
     lanes clamped = at_most(at_least(x, -105.0f), 89.0f);
     // Adding 1.5 * 2^23 rounds to an integer, which then sits in the low bits.

@@ -1,4 +1,4 @@
-// Pooling over planes of the lanes layout. A window's part inside the image is found per axis, so borders need no tests.
+// Pooling over planes of the lanes layout. A window's part inside the image is found per axis: borders need no tests.
 
 typedef struct pool_span {
     int32_t first_tap, begin, end;  // taps from first_tap on read source coordinates [begin, end)

@@ -74,7 +74,8 @@ INLINE void norm_parameter_gradients(size_t rows, size_t width, const float *x, 
     }
 }
 
-/// dx = rstd * (g - mean(g) - h * mean(g * h)) with g = dy * gamma and h the normalised row; no mean(g) without `center`.
+/// dx = rstd * (g - mean(g) - h * mean(g * h)) with g = dy * gamma and h the normalised row; without `center` no
+/// mean(g).
 INLINE void norm_row_gradient(size_t width, const float *x, const float *gamma, float mean, float rstd, bool center,
                               const float *dy, float *dx) {
     lanes first = splat(0), second = splat(0);

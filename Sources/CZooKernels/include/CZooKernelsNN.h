@@ -11,8 +11,9 @@
 // - A vector of per-channel numbers, a weight matrix and so on are in PyTorch's order.
 // - Pointers of one call must not overlap unless the comment says "in place", which means exactly equal pointers.
 // - `flags`: ZOO_ADD adds to what the output holds, otherwise the output is overwritten.
-// - No kernel allocates or has state beyond that choice: everything may be called from any thread. Sizes are the caller's duty: they
-//   come from a compiled program, never from a file unchecked. A count of zero is fine everywhere.
+// - No kernel allocates or has state, save for the choice of the instruction set: everything may be called from any
+//   thread. Sizes are the caller's duty: they come from a compiled program, never from a file unchecked. A count of
+//   zero is fine everywhere.
 // - Rounding may differ by a few units in the last place between instruction sets; on one machine a call always gives
 //   the same bytes.
 
@@ -275,7 +276,8 @@ void zoo_column_sums(size_t rows, size_t width, const float *x, const float *y, 
 void zoo_row_sums(size_t rows, size_t width, const float *x, const float *y, float *sums, int32_t flags);
 /// Rotary embedding of [tokens][heads][head_size], the first `rotary_size` (even) of each head turned, the rest copied.
 /// `cosines` and `sines`: [positions][rotary_size / 2]; token t uses row positions[t] (NULL: row t). `interleaved`:
-/// pairs (0, 1), (2, 3)... (GPT-J), otherwise (i, i + rotary_size / 2) (Llama). `inverse` turns backwards: the gradient.
+/// pairs (0, 1), (2, 3)... (GPT-J), otherwise (i, i + rotary_size / 2) (Llama). `inverse` turns backwards: the
+/// gradient.
 /// In place allowed.
 void zoo_rotary(size_t tokens, size_t heads, size_t head_size, size_t rotary_size, const int32_t *positions,
                 const float *cosines, const float *sines, bool interleaved, bool inverse, const float *x, float *y);
