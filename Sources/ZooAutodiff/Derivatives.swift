@@ -59,14 +59,8 @@ extension ProgramBuilder {
     /// second, all else held still.
     ///
     /// Several directions share the primal values: call it once for each, equal operations are emitted once.
-    /// - Parameter interleaving: run each tangent right after what it is the tangent of. For one direction this lets
-    ///   both go as soon as the backward pass is done with them; several directions need less memory one by one.
     /// - Throws: `mismatch` when a direction has another shape than what it moves.
-    public func tangents(
-        of values: [Value], along directions: [(Value, Value)], interleaving: Bool = false
-    ) throws -> [Value] {
-        let places = anchors
-        defer { anchor = nil }
+    public func tangents(of values: [Value], along directions: [(Value, Value)]) throws -> [Value] {
         var moved: [Int: Value] = [:]
         for (input, direction) in directions {
             guard input.shape == direction.shape else {
@@ -83,7 +77,6 @@ extension ProgramBuilder {
         for id in stride(from: 0, through: last, by: 1) where needed[id] && moved[id] == nil {
             let operands = instructions[id].operands
             guard operands.contains(where: { moved[$0] != nil }) else { continue }
-            anchor = interleaving ? places[id] : nil
             for (operand, map) in zip(operands, try rule(of: id)) {
                 guard let tangent = moved[operand], let share = try map?.push(tangent) else { continue }
                 moved[id] = try moved[id].map { try add($0, share) } ?? share
@@ -97,8 +90,7 @@ extension ProgramBuilder {
         of y: Value, withRespectTo inputs: [Value], along directions: [Value]
     ) throws -> (gradient: [Value], product: [Value]) {
         let gradient = try gradient(of: y, withRespectTo: inputs)
-        let product = try tangents(of: gradient, along: Array(zip(inputs, directions)), interleaving: true)
-        return (gradient, product)
+        return (gradient, try tangents(of: gradient, along: Array(zip(inputs, directions))))
     }
 
     /// The Gauss-Newton product Jᵀ H J v: J the Jacobian of `output` in `inputs`, H the Hessian of the loss y in

@@ -23,11 +23,6 @@ public final class ProgramBuilder {
     private var known: [Instruction: Int] = [:]
     /// The generation of what is emitted now; see `Instruction`.
     var generation = 0
-    /// For each instruction the number after which `build` puts it: its own, or that of the instruction whose tangent
-    /// it belongs to.
-    private(set) var anchors: [Int] = []
-    /// The anchor of what is emitted now, when it is not to stand at the end.
-    var anchor: Int?
 
     /// An empty program.
     public init() {}
@@ -100,13 +95,7 @@ public final class ProgramBuilder {
     private func append(_ instruction: Instruction) -> Int {
         var instruction = instruction
         instruction.generation = generation
-        let latest = instruction.operands.map { anchors[$0] }.max() ?? 0
-        if let id = known[instruction] {
-            // What an earlier place needs too moves there; its operands allow it.
-            if let anchor { anchors[id] = min(anchors[id], max(anchor, latest)) }
-            return id
-        }
-        anchors.append(max(anchor ?? instructions.count, latest))
+        if let id = known[instruction] { return id }
         instructions.append(instruction)
         known[instruction] = instructions.count - 1
         return instructions.count - 1
@@ -134,7 +123,7 @@ public final class ProgramBuilder {
         }
         var numbers = [Int](repeating: -1, count: instructions.count)
         var kept: [Instruction] = []
-        for id in instructions.indices.sorted(by: { (anchors[$0], $0) < (anchors[$1], $1) }) where needed[id] {
+        for id in instructions.indices where needed[id] {
             var instruction = instructions[id]
             instruction.operands = instruction.operands.map { numbers[$0] }
             numbers[id] = kept.count

@@ -116,25 +116,6 @@ import ZooTensor
         #expect(b.build([("y", x)]).compiled().arenaBytes <= 3 * 64 * 32 * 4)
     }
 
-    /// A Hessian-vector product whose tangents run beside their primals needs less space and gives the same bits.
-    @Test func tangentsRunBesideTheirPrimals() throws {
-        func program(_ interleaving: Bool) throws -> Program {
-            let b = ProgramBuilder()
-            let w = b.parameter("w", [32, 32]), v = b.direction("v", [32, 32])
-            var x = b.data("x", [64, 32])
-            for _ in 0..<24 { x = b.tanh(try b.linear(x, weight: w)) }
-            let gradient = try b.gradient(of: b.mean(b.square(x)), withRespectTo: [w])
-            return b.build([("h", try b.tangents(of: gradient, along: [(w, v)], interleaving: interleaving)[0])])
-        }
-        let (apart, beside) = (try program(false).compiledReference(), try program(true).compiledReference())
-        let arrays: [String: [Double]] = [
-            "w": (0..<1024).map { Double(($0 * 37) % 101) / 400 - 0.125 }, "v": (0..<1024).map { Double($0 % 7) - 3 },
-            "x": (0..<2048).map { Double($0 % 13) / 13 },
-        ]
-        #expect(try apart.makeExecutor().evaluate(arrays) == beside.makeExecutor().evaluate(arrays))
-        #expect(Double(beside.arenaBytes) < 0.8 * Double(apart.arenaBytes))
-    }
-
     /// Thousands of models, one program: weights are bound by pointer, executors are reused.
     @Test func poolRunsManyModels() throws {
         let b = ProgramBuilder()

@@ -51,8 +51,8 @@ func small() throws -> [String: Double] {
     let gradientProgram = net.b.build([("loss", loss)] + gradient.map { ("g", $0) })
     let forwardProgram = net.b.build([("z", logits)])
     let directions = trained.enumerated().map { net.b.direction("v\($0)", $1.shape) }
-    let second = try net.b.hessianVectorProduct(of: loss, withRespectTo: trained, along: directions)
-    let productProgram = net.b.build([("loss", loss)] + (second.gradient + second.product).map { ("g", $0) })
+    let product = try net.b.tangents(of: gradient, along: Array(zip(trained, directions)))
+    let productProgram = net.b.build([("loss", loss)] + (gradient + product).map { ("g", $0) })
     let inputs = Inputs(net, samples: 32, pixels: 64)
 
     let forward = forwardProgram.compiled().makeExecutor()
@@ -98,15 +98,6 @@ func large() throws -> [String: Double] {
         let gradient = try net.b.gradient(of: loss, withRespectTo: net.trained.map { net.parameters[$0] })
         return net.b.build([("loss", loss)] + gradient.map { ("g", $0) })
     }
-    let curved = NetworkSketch()
-    let loss = try curved.b.average(
-        curved.b.crossEntropy(
-            resNet18(curved, curved.b.data("x", [128, 3, 32, 32]), width: 64), labels: curved.b.indices("y", [128])))
-    let weights = curved.trained.map { curved.parameters[$0] }
-    let second = try curved.b.hessianVectorProduct(
-        of: loss, withRespectTo: weights, along: weights.enumerated().map { curved.b.direction("v\($0)", $1.shape) })
-    let curvature = curved.b.build((second.gradient + second.product).map { ("g", $0) }).compiled()
-    print("ResNet-18 gradient + HVP arena at batch 128: \(curvature.arenaBytes >> 20) MiB")
     let whole = try program(net, 128).compiled(), half = try program(NetworkSketch(), 64).compiled()
     let inputs = Inputs(net, samples: 128, pixels: 3 * 32 * 32)
     let parameters = inputs.parameters
