@@ -19,7 +19,7 @@ package struct SQL: ZooCommand {
     @Argument(help: "A SELECT, WITH or EXPLAIN statement.")
     package var statement: String
 
-    @Option(help: ArgumentHelp("Seconds after which the statement is stopped.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Seconds after which the statement is stopped.", valueName: "s"))
     package var timeLimit: Double = 30
 
     @OptionGroup package var output: OutputOptions

@@ -80,9 +80,11 @@ package enum ErrorReport {
             return ["zoo: interrupted"] + hint(error.hint)
         }
         let prefix = error.code == .internal ? "zoo: internal error: " : "zoo: error: "
-        // An expression's fault shows the expression and, below, its place: lines of their own.
-        let lines = error.message.split(separator: "\n", omittingEmptySubsequences: false).map { oneLine(String($0)) }
-        return [prefix + lines[0]] + lines.dropFirst() + hint(error.hint) + (isVerbose ? causes(error) : [])
+        // A fault in an expression shows the expression and, below, its place. Only what the user typed may bring lines
+        // of its own; names from files must not.
+        let texts = error.code == .usage ? error.message.split(separator: "\n").map(String.init) : [error.message]
+        let lines = texts.map(oneLine)
+        return [prefix + (lines.first ?? "")] + lines.dropFirst() + hint(error.hint) + (isVerbose ? causes(error) : [])
     }
 
     private static func hint(_ text: String) -> [String] { text.isEmpty ? [] : ["hint: " + oneLine(text)] }
