@@ -107,6 +107,28 @@ import ZooTestSupport
             ])
     }
 
+    @Test func indexesPutOffInALargeLoadAreBuilt() throws {
+        let folder = try TemporaryFolder()
+        let catalog = try Catalog.openOrCreate(folder.file("c.sqlite"))
+        let count = "SELECT count(*) FROM sqlite_master WHERE type = 'index'"
+        let before = try catalog.sql(count).rows
+        let writer = try catalog.writer()
+        writer.bulkThreshold = 6
+        let zoo = try writer.upsert(ZooRecord(name: "z"))
+        let source = try writer.begin(SourceRecord(path: "z", kind: "folder")).id
+        for number in 0..<10 { try writer.ingest(model(zoo, source, "m\(number)")) }
+        try writer.finish(source)
+        // As a reader finds it after a kill: fewer indexes, the same answers.
+        let deferred = try catalog.sql("SELECT count(*) FROM deferred_index").rows[0][0].int ?? 0
+        #expect(deferred > 20)
+        let query = Query(where: "epoch = 5 and lr = 0.1", columns: ["id"], sort: ["-test_accuracy"], limit: 4)
+        let early = try catalog.run(query).rows
+        try writer.close()
+        #expect(try catalog.sql("SELECT count(*) FROM deferred_index").rows == [[.int(0)]])
+        #expect(try catalog.sql(count).rows == before)
+        #expect(try catalog.run(query).rows == early && early.count == 4)
+    }
+
     @Test func rollbackForgetsInternedRowsToo() throws {
         let folder = try TemporaryFolder()
         let catalog = try Catalog.openOrCreate(folder.file("c.sqlite"))

@@ -6,14 +6,10 @@ import ZooBase
 /// indexes are dropped (their text is kept in the file) and built at the end, in a fraction of the time. Until then
 /// queries give the same answers, some of them later; after a kill the next writer builds them.
 extension CatalogWriter {
-    /// Checkpoints written by one writer after which indexes are put off, if the catalog had no more than four times
-    /// as many before.
-    static let bulkThreshold = 50_000
-
-    /// Counts what was written; puts indexes off when it is time.
+    /// Counts what was written; puts indexes off when it is much, against what the catalog had before.
     func noteCheckpoints(_ count: Int) throws {
         sessionCheckpoints += count
-        guard !isBulk, sessionCheckpoints > Self.bulkThreshold, sessionCheckpoints > earlierCheckpoints / 4 else {
+        guard !isBulk, sessionCheckpoints > bulkThreshold, sessionCheckpoints > earlierCheckpoints / 4 else {
             return
         }
         isBulk = true

@@ -28,6 +28,8 @@ public final class CatalogWriter {
     var metricNames: [String: Int64] = [:]
     var sessionCheckpoints = 0
     var isBulk = false
+    /// Checkpoints written by this writer after which indexes are put off.
+    var bulkThreshold = 50_000
     let earlierCheckpoints: Int
 
     /// Rows after which a transaction is committed.
@@ -64,7 +66,7 @@ public final class CatalogWriter {
         uncommittedRows = 0
     }
 
-    /// Commits, refreshes the planner's statistics and gives the right to write back. Called again it does nothing.
+    /// Commits, builds what was put off, refreshes the planner's statistics and gives the right to write back. Called again it does nothing.
     public func close() throws {
         guard !isClosed else { return }
         isClosed = true
@@ -73,10 +75,20 @@ public final class CatalogWriter {
         defer { lock = nil }
         // Nothing is lost when this fails (a full disk): the next writer does it.
         try? buildDeferredIndexes()
-        try? connection.execute("PRAGMA analysis_limit = 1000; PRAGMA optimize")
+        try? refreshStatistics()
         // Readers may keep the log alive; emptied, the file by itself is the whole catalog and can be copied.
         try? connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         try CatalogFile.translating(connection.path) { try queue.close() }
+    }
+
+    /// Counts the small tables for SQLite's planner when much has come; how models are joined depends on it. The large
+    /// ones are always read in an order that the query names.
+    private func refreshStatistics() throws {
+        let isKnown = try connection.integer("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'") != nil
+        guard sessionCheckpoints * 10 > earlierCheckpoints || !isKnown else { return }
+        for table in ["model", "model_summary", "zoo", "source", "layout", "config_key"] {
+            try connection.execute("ANALYZE \(table)")
+        }
     }
 
     /// Forgets what was not committed.

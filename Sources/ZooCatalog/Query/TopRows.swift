@@ -101,6 +101,9 @@ struct TopRows {
                 sort.value.zone.map {
                     SQLText("s.\(sort.isDescending ? $0.highest : $0.lowest)", tables: [.summary])
                 } ?? sort.value.sql
+            if set == nil, !isMissing, let zone = sort.value.zone {
+                start = "model_summary s\(raw: try indexHint(sort.isDescending ? zone.highest : zone.lowest))"
+            }
             if set == nil, !isMissing, !sort.value.configKeys.isEmpty {
                 let keys = sort.value.configKeys.map { "\(.int($0))" as SQLText }.joined(", ")
                 start = """
@@ -124,6 +127,14 @@ struct TopRows {
         let statement = try connection.prepare(sql.text)
         try statement.bind(sql.arguments)
         return statement
+    }
+
+    /// Without exact statistics SQLite would sort all models instead of walking the index; after a kill during a large
+    /// load there may be none.
+    private func indexHint(_ column: String) throws -> String {
+        let exists = try connection.integer(
+            "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", .text("summary_\(column)"))
+        return exists == nil ? "" : " INDEXED BY summary_\(column)"
     }
 
     /// The best rows of some models, the list of models (or of their one checkpoint) being the first argument.
