@@ -29,7 +29,7 @@ public final class CatalogWriter {
     var sessionCheckpoints = 0
     var isBulk = false
     /// Checkpoints written by this writer after which indexes are put off.
-    var bulkThreshold = 50_000
+    package var bulkThreshold = 50_000
     let earlierCheckpoints: Int
 
     /// Rows after which a transaction is committed.

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The main job on a real zoo: catalog an archive without unpacking it, find models, look at one, average some.
+# Works in a folder of its own and removes it; nothing in the repository changes.
+set -euo pipefail
+zoo=$(realpath "$1")
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export ZOO_CATALOG="$work/catalog.sqlite"
+
+step() {
+    # Arguments with blanks are shown in the quotes that a shell needs.
+    local shown="" argument
+    for argument in "$@"; do
+        case "$argument" in
+        *[!A-Za-z0-9_./@=,:-]*) shown+=" \"$argument\"" ;;
+        *) shown+=" $argument" ;;
+        esac
+    done
+    printf '\n$ zoo%s\n' "$shown"
+    "$zoo" "$@"
+}
+
+echo "76 trials of a Ray Tune sweep, zipped as they are published; four of them went wrong, as they do."
+step index zoos/digits-cnn.zip
+echo
+echo "Which of the GELU networks is best at the end of its training? Keys of params.json are columns."
+step query "nlin = 'gelu' and epoch = last" --sort -test_accuracy --limit 5 \
+    --columns "id, lr, init_type, seed, test_accuracy, train_loss"
+step query --from models --group-by nlin --columns "nlin, count, mean(test_accuracy), max(test_accuracy)"
+best=$("$zoo" query "nlin = 'gelu' and epoch = last" --sort -test_accuracy --limit 1 --columns id --csv --quiet | tail -n 1 | tr -d '\r')
+step show "$best"
+echo
+echo "The tensors of two epochs of that model, compared where they lie in the zip."
+model=$("$zoo" sql "SELECT model_id FROM checkpoint WHERE id = $best" --csv --quiet | tail -n 1 | tr -d '\r')
+first=$("$zoo" sql "SELECT id FROM checkpoint WHERE model_id = $model ORDER BY epoch LIMIT 1" --csv --quiet | tail -n 1 | tr -d '\r')
+step diff "$first" "$best"
+echo
+echo "The last three epochs averaged in one streamed pass, and what was written."
+step average "where:model_id = $model and epoch >= 15" --to "$work/average.safetensors"
+step inspect "$work/average.safetensors"
+echo
+echo "Weights of all 76 final models as one matrix for a notebook, and the results as Parquet."
+step export "epoch = last" --format npz --to "$work/weights.npz"
+step export "epoch = last" --format parquet --to "$work/results.parquet"
+step verify
