@@ -35,6 +35,7 @@ let package = Package(
 
         .target(name: "CZooKernels"),
         .target(name: "CZooHDF5", dependencies: ["CHDF5"]),
+        .target(name: "CZooSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         // MARK: Foundation
 
@@ -53,7 +54,7 @@ let package = Package(
         .target(
             name: "ZooCatalog",
             dependencies: [
-                "ZooFormats", "CCrypto",
+                "ZooFormats", "CCrypto", "CZooSQLite",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
@@ -77,6 +78,7 @@ let package = Package(
 
         .target(name: "ZooTestSupport", dependencies: ["ZooTensor"], path: "Tests/ZooTestSupport"),
         .testTarget(name: "CZooKernelsTests", dependencies: ["CZooKernels", "ZooTestSupport"]),
+        .testTarget(name: "ImportRulesTests", dependencies: ["ZooTestSupport"]),
         .testTarget(name: "ZooBaseTests", dependencies: ["ZooBase", "ZooTestSupport"]),
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(

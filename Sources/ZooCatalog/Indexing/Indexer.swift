@@ -20,7 +20,7 @@ public struct Indexer: Sendable {
     private let options: IndexOptions
     private let observer: (any IndexObserver)?
     /// Models read before they are recorded; bounds memory, and the work lost to a kill.
-    private static let batchCount = 64
+    private static let batchCount = 16
 
     /// Creates an indexer.
     public init(_ options: IndexOptions = IndexOptions(), observer: (any IndexObserver)? = nil) {

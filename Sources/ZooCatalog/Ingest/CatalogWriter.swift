@@ -81,10 +81,15 @@ public final class CatalogWriter {
         try CatalogFile.translating(connection.path) { try queue.close() }
     }
 
+    /// Catalogs with fewer checkpoints do without statistics.
+    private static let countedCheckpoints = 20_000
+
     /// Counts the small tables for SQLite's planner when much has come; how models are joined depends on it. The large
     /// ones are always read in an order that the query names.
     private func refreshStatistics() throws {
         let isKnown = try connection.integer("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'") != nil
+        // A small catalog is read in a moment whatever the plan; counting it would take longer than indexing it.
+        guard earlierCheckpoints + sessionCheckpoints >= Self.countedCheckpoints else { return }
         guard sessionCheckpoints * 10 > earlierCheckpoints || !isKnown else { return }
         for table in ["model", "model_summary", "zoo", "source", "layout", "config_key"] {
             try connection.execute("ANALYZE \(table)")

@@ -1,3 +1,4 @@
+import CZooSQLite
 import GRDB
 import GRDBSQLite
 import ZooBase
@@ -82,6 +83,9 @@ enum CatalogFile {
     /// The most of the file that is mapped, 16 GB; SQLite clamps it to what it was compiled for.
     static let mappedBytes = 1 << 34
     private static let magic = Array("SQLite format 3\0".utf8)
+    /// A model's savepoint keeps a copy of every page it touches, some hundred; done once per process, before SQLite's
+    /// first use by a writer.
+    private static let savepointsStayInMemory: Bool = zoo_sqlite_set_savepoint_memory(16 << 20) == 0
 
     /// The size of a file.
     static func byteCount(_ path: String) throws -> Int {
@@ -163,6 +167,7 @@ enum CatalogFile {
     }
 
     static func openWriter(_ path: String) throws -> DatabaseQueue {
+        _ = savepointsStayInMemory
         var configuration = Configuration()
         configuration.label = "zoo catalog writer"
         configuration.busyMode = .timeout(30)
