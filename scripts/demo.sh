@@ -43,4 +43,8 @@ echo
 echo "Weights of all 76 final models as one matrix for a notebook, and the results as Parquet."
 step export "epoch = last" --format npz --to "$work/weights.npz"
 step export "epoch = last" --format parquet --to "$work/results.parquet"
-step verify
+echo
+echo "A second zoo, a tar.gz: 36 cells of width and batch size, three seeds each, as a picture."
+step index zoos/digits-phases.tar.gz
+step plot "zoo = 'digits-phases'" --x width --y batchsize --value "test_accuracy, train_loss" --to "$work/phases.svg"
+step verify --quick

@@ -14,7 +14,17 @@ struct zoo_h5_writer {
 
 static herr_t keep_message(unsigned depth, const H5E_error2_t *error, void *data) {
     // Entry 0 is where the failure began.
-    if (depth == 0 && error->desc) snprintf(data, 256, "%s", error->desc);
+    if (depth != 0 || !error->desc) return 0;
+    // The system's own words stand in quotes inside a dump of pointers and sizes.
+    const char *words = strstr(error->desc, "error message = '");
+    words = words ? words + strlen("error message = '") : error->desc;
+    char *text = data;
+    size_t length = 0;
+    while (words[length] && words[length] != '\'' && words[length] >= ' ' && length < 255) {
+        text[length] = words[length];
+        length++;
+    }
+    text[length] = 0;
     return 0;
 }
 
@@ -25,6 +35,12 @@ static void note(char *message) {
 
 static void enter(void) {
     zoo_h5_lock();
+    // After a failed write (a full disk) the library's own clean-up at exit crashes. Every file is closed by hand.
+    static bool started;
+    if (!started) {
+        H5dont_atexit();
+        started = true;
+    }
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 

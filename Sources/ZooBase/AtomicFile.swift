@@ -16,7 +16,9 @@ import CZooKernels
 public final class AtomicFile {
     /// Where the file will appear.
     public let path: String
-    private let temporaryPath: String
+    /// nil when bytes go straight to a device or pipe, which has no name to take over.
+    private let temporaryPath: String?
+    private let finalPath: String
     private var descriptor: Int32
     private var buffer: [UInt8] = []
     private static let bufferLimit = 1 << 20
@@ -24,24 +26,49 @@ public final class AtomicFile {
     /// How many bytes were written so far.
     public private(set) var byteCount = 0
 
-    /// Opens the temporary file; folders on the way are made.
+    /// Opens the temporary file; folders on the way are made. A symbolic link keeps being one: its target is
+    /// replaced. Devices and pipes are written to directly.
     ///
-    /// - Throws: `io` naming the path.
-    public init(_ path: String) throws {
-        self.path = path
+    /// - Throws: `io` naming the path, `usage` for a folder.
+    public init(_ given: String) throws {
+        path = given
+        let path = try Self.linkTarget(given)
+        finalPath = path
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            guard status.st_mode & S_IFMT != S_IFDIR else {
+                throw ZooError(.usage, "\(given) is a folder; a file is to be written")
+            }
+            temporaryPath = nil
+            descriptor = open(path, O_WRONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw ZooError.system("open \(given)", errno: errno) }
+            return
+        }
         let split = path.lastIndex(of: "/")
         let folder = split.map { String(path[..<$0]) } ?? "."
         let name = split.map { String(path[path.index(after: $0)...]) } ?? path
         if !folder.isEmpty { try makeFolder(folder) }
-        temporaryPath = "\(folder.isEmpty ? "" : folder)/.\(name).\(getpid()).partial"
-        descriptor = open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        let temporary = "\(folder.isEmpty ? "" : folder)/.\(name).\(getpid()).partial"
+        temporaryPath = temporary
+        descriptor = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw ZooError.system("create \(path)", errno: errno) }
     }
 
     deinit {
         guard descriptor >= 0 else { return }
         close(descriptor)
-        unlink(temporaryPath)
+        if let temporaryPath { unlink(temporaryPath) }
+    }
+
+    /// Where a chain of symbolic links ends; the path itself when it is none or leads nowhere yet.
+    private static func linkTarget(_ path: String) throws -> String {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return path }
+        guard let resolved = realpath(path, nil) else {
+            throw ZooError.system("write through the link \(path)", errno: errno)
+        }
+        defer { free(resolved) }
+        return String(cString: resolved)
     }
 
     /// Appends bytes.
@@ -70,6 +97,7 @@ public final class AtomicFile {
 
     /// Overwrites bytes already written, at `offset` from the beginning; the end stays where it was.
     public func overwrite(at offset: Int, _ bytes: [UInt8]) throws {
+        guard temporaryPath != nil else { throw notSeekable }
         precondition(offset >= 0 && offset + bytes.count <= byteCount)
         try flush()
         let written = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
@@ -80,9 +108,11 @@ public final class AtomicFile {
     ///
     /// - Throws: `io` when the disk has no room: better now than after an hour's work.
     public func reserve(_ count: Int) throws -> Int {
+        guard temporaryPath != nil else { throw notSeekable }
         try flush()
         let start = byteCount
         guard count > 0 else { return start }
+        try checkFreeSpace(count)
         #if os(Linux)
             let failure = posix_fallocate(descriptor, off_t(start), off_t(count))
             guard failure == 0 else { throw ZooError.system("reserve \(count) bytes for \(path)", errno: failure) }
@@ -96,6 +126,22 @@ public final class AtomicFile {
             throw ZooError.system("write \(path)", errno: errno)
         }
         return start
+    }
+
+    private var notSeekable: ZooError {
+        ZooError(.usage, "\(path) is a device or pipe; this format needs a file")
+    }
+
+    /// Asks before taking: reserving what is not there would fill the disk first.
+    private func checkFreeSpace(_ count: Int) throws {
+        var status = statvfs()
+        guard fstatvfs(descriptor, &status) == 0 else { return }
+        let free = UInt(status.f_bavail).multipliedReportingOverflow(by: UInt(status.f_frsize))
+        guard free.overflow || UInt(count) <= free.partialValue else {
+            throw ZooError(
+                .io, "cannot write \(path): it takes \(count) bytes, \(free.partialValue) are free",
+                hint: "free disk space or write elsewhere")
+        }
     }
 
     /// A handle that fills reserved bytes from any thread. It must not be used after `commit()`.
@@ -132,6 +178,12 @@ public final class AtomicFile {
     /// Syncs, closes, renames into place and syncs the folder.
     public func commit() throws {
         try flush()
+        guard let temporaryPath else {
+            let closed = close(descriptor)
+            descriptor = -1
+            guard closed == 0 else { throw ZooError.system("close \(path)", errno: errno) }
+            return
+        }
         guard fsync(descriptor) == 0 else { throw ZooError.system("sync \(path)", errno: errno) }
         let closed = close(descriptor)
         descriptor = -1
@@ -139,12 +191,12 @@ public final class AtomicFile {
             unlink(temporaryPath)
             throw ZooError.system("close \(path)", errno: errno)
         }
-        guard rename(temporaryPath, path) == 0 else {
+        guard rename(temporaryPath, finalPath) == 0 else {
             let code = errno
             unlink(temporaryPath)
             throw ZooError.system("rename to \(path)", errno: code)
         }
-        syncFolder(of: path)
+        syncFolder(of: finalPath)
     }
 
     /// Writes a whole file at once, atomically.

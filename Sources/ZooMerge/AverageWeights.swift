@@ -15,9 +15,15 @@ public enum AverageWeights {
         }
         guard weights.allSatisfy(\.isFinite) else { throw ZooError(.usage, "a weight is not a finite number") }
         guard normalise else { return weights }
-        let sum = weights.reduce(0, +)
-        guard sum != 0 else { throw ZooError(.usage, "the weights sum to zero", hint: "use --no-normalise") }
-        return weights.map { $0 / sum }
+        // Scaled by the largest first: a sum of large weights would overflow and make every quotient zero.
+        let largest = weights.map(\.magnitude).max() ?? 0
+        guard largest > 0 else { throw ZooError(.usage, "all weights are zero") }
+        let scaled = weights.map { $0 / largest }
+        let sum = scaled.reduce(0, +)
+        guard sum.magnitude > 1e-12 else {
+            throw ZooError(.usage, "the weights sum to zero", hint: "give weights with a sum other than zero")
+        }
+        return scaled.map { $0 / sum }
     }
 
     /// Exponential moving average over stored checkpoints, oldest first: e₁ = c₁, eⱼ = δ eⱼ₋₁ + (1−δ) cⱼ.

@@ -12,7 +12,7 @@ struct TensorPairing {
     private var index: [String: Int]
     private var faults: [String] = []
     /// More faults than this are counted, not listed.
-    private static let listed = 12
+    private static let listed = 5
 
     init(_ infos: [TensorInfo]) {
         rows = infos.map { Row(info: $0, members: [0]) }

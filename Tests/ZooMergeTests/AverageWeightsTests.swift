@@ -23,6 +23,8 @@ import ZooMerge
 
     @Test func weightedRefusesWhatCannotBe() throws {
         #expect(try AverageWeights.weighted([1, 3], count: 2) == [0.25, 0.75])
+        #expect(try AverageWeights.weighted([1e308, 1e308], count: 2) == [0.5, 0.5])
+        #expect(throws: ZooError.self) { try AverageWeights.weighted([0, 0], count: 2) }
         #expect(throws: ZooError.self) { try AverageWeights.weighted([1], count: 2) }
         #expect(throws: ZooError.self) { try AverageWeights.weighted([1, -1], count: 2) }
         #expect(throws: ZooError.self) { try AverageWeights.weighted([1, .nan], count: 2) }

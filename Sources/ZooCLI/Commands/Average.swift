@@ -91,6 +91,16 @@ package struct Average: ZooCommand {
         for name in try combination.differingBuffers() where !strictBuffers {
             session.warn("integer tensor '\(name)' differs between the inputs; the first input's is taken")
         }
+        guard !combination.tensorInfos.isEmpty else {
+            throw ZooError(.mismatch, "the checkpoints have no tensor in common; nothing was written")
+        }
+        if Set(selected.map { $0.row.map { String($0.id) } ?? $0.label }).count < selected.count {
+            session.warn("a checkpoint is named more than once and counts as often")
+        }
+        if method == .wiseFT, !(0...1).contains(alpha) { session.warn("alpha \(alpha) extrapolates") }
+        for checkpoint in selected where checkpoint.row?.health == .nan {
+            session.warn("\(checkpoint.label) has NaN weights; so will the average")
+        }
         let bytes = combination.tensorInfos.reduce(0) { $0 + $1.byteCount }
         let progress = session.progress("average", total: bytes, unit: .bytes)
         try CheckpointWriters.write(

@@ -1,7 +1,16 @@
 import ArgumentParser
 import ZooBase
+import ZooCatalog
 import ZooFormats
 import ZooReport
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
 
 /// `zoo doctor`: what is installed, what is fast, what is missing.
 package struct Doctor: ZooCommand {
@@ -32,7 +41,22 @@ package struct Doctor: ZooCommand {
     }
 
     /// Every module's checks; findings of one topic are shown together.
-    static let checks: [SystemCheck] = MachineChecks.all + FormatChecks.all + LoadedLibraries.all
+    static let checks: [SystemCheck] = MachineChecks.all + FormatChecks.all + LoadedLibraries.all + [catalogCheck]
+
+    /// Whether the catalog, when there is one, can be opened.
+    private static let catalogCheck = SystemCheck("catalog") { places in
+        guard access(places.catalogPath, F_OK) == 0 else {
+            return [.init("catalog", .info, value: .null, text: "none yet at \(places.catalogPath)")]
+        }
+        do {
+            let counts = try Catalog(places.catalogPath).counts()
+            let text = "\(Quantity.count(counts.models)) models, \(Quantity.count(counts.checkpoints)) checkpoints"
+            return [.init("catalog", .ok, value: .int(Int64(counts.checkpoints)), text: text)]
+        } catch {
+            let error = ZooError.wrap(error)
+            return [.init("catalog", .problem, value: .null, text: error.message, remedy: error.hint)]
+        }
+    }
 }
 
 /// What a list of checks found.

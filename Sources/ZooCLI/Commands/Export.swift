@@ -68,11 +68,20 @@ package struct Export: ZooCommand {
     private func exportTable(_ catalog: Catalog, _ format: TableFormat) throws -> [String] {
         let query = Query(
             from: from.rows, where: condition, columns: ExpressionList.split(columns), limit: limit)
-        let file = try AtomicFile(to)
-        let sink = format.makeSink(file, RenderOptions(metadata: ["generator": "zoo \(ZooVersion.string)"]))
+        // A first pass tells whole numbers from others and texts from mixtures, so that columns get their own types.
+        var seen: [Set<Table.Column.Kind>] = []
         var kinds: [Table.Column.Kind] = []
         try catalog.stream(query) { names, types in
-            kinds = types.map(\.streamedKind)
+            seen = Array(repeating: [], count: names.count)
+            kinds = types.map(\.emptyKind)
+        } row: { row in
+            try Cancellation.check()
+            for (index, value) in row.enumerated() { if let kind = value.cellKind { seen[index].insert(kind) } }
+        }
+        for (index, found) in seen.enumerated() { kinds[index] = Table.Column.Kind.common(found) ?? kinds[index] }
+        let file = try AtomicFile(to)
+        let sink = format.makeSink(file, RenderOptions(metadata: ["generator": "zoo \(ZooVersion.string)"]))
+        try catalog.stream(query) { names, _ in
             try sink.begin(zip(names, kinds).map { Table.Column($0, $1) })
         } row: { row in
             try Cancellation.check()
@@ -119,17 +128,5 @@ package struct Export: ZooCommand {
     private static func fileName(_ row: CheckpointRow) -> String {
         let text = row.model + (row.epoch.map { "_epoch\($0)" } ?? "")
         return String(text.map { $0.isLetter || $0.isNumber || "-_=.".contains($0) ? $0 : "_" }.prefix(120))
-    }
-}
-
-extension ColumnType {
-    /// The kind of a column whose values are not known beforehand: numbers are doubles.
-    var streamedKind: Table.Column.Kind {
-        switch self {
-        case .number: .double
-        case .text: .text
-        case .truth: .bool
-        case .any: .json
-        }
     }
 }

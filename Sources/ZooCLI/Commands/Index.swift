@@ -56,6 +56,7 @@ package struct Index: ZooCommand {
         options.zooName = zoo
         options.manifest = try manifest.map { try ManifestLibrary.manifest(at: $0) }
         options.layoutName = layout
+        if let layout { _ = try ZooLayouts.layout(named: layout) }
         options.jobs = session.jobs
         options.readsWeights = !headersOnly
         options.restarts = restart
@@ -64,6 +65,9 @@ package struct Index: ZooCommand {
         try session.emit(IndexReports.json(reports), as: IndexReports.table(reports))
         for report in reports where report.wasComplete {
             session.note("\(report.source): unchanged since it was indexed; --restart reads it again")
+        }
+        for report in reports where report.modelCount == 0 && report.skipped.isEmpty {
+            session.warn("\(report.source): no checkpoint was found in it")
         }
         let skipped = reports.flatMap { report in
             report.skipped.map { PartialFailure.Item($0.path, ZooError(.corrupt, $0.reason)) }

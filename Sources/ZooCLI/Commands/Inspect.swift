@@ -19,7 +19,7 @@ package struct Inspect: ZooCommand {
               zoo inspect pytorch_model.bin --digests
             """)
 
-    @Argument(help: "A checkpoint file, ARCHIVE!/MEMBER, or a Hugging Face folder.")
+    @Argument(help: "A checkpoint: file, Hugging Face folder, ARCHIVE!/MEMBER, catalog id, NAME@EPOCH.")
     package var file: String
 
     @Flag(help: "Add the SHA-256 of each tensor's bytes (row-major, little-endian).")
@@ -35,10 +35,23 @@ package struct Inspect: ZooCommand {
 
     package var outputPath: String? { output.output }
 
+    /// The file, or where the catalog says that a checkpoint lies.
+    private func place(_ session: Session) throws -> String {
+        let isID = file.allSatisfy(\.isWholeNumber)
+        guard !SelectorResolver.isPlace(file), isID || file.contains("@") || file.hasPrefix("where:") else {
+            return file
+        }
+        let selected = try SelectorResolver(catalogPath: session.catalogPath).resolveOne(file)
+        return selected.row?.location ?? file
+    }
+
     package func run(in session: Session) throws {
         var options = ReaderOptions()
         options.includesOptimizer = optimizer
-        let checkpoint = try CheckpointFile.open(file, options: options)
+        let checkpoint = try CheckpointFile.open(try place(session), options: options)
+        if let names = checkpoint.metadata["unexecuted"]?.array?.compactMap(\.string), !names.isEmpty {
+            session.warn("the file asks to call \(names.prefix(5).joined(separator: ", ")); nothing was called")
+        }
         let inspection = try Inspection(checkpoint, digests: digests)
         try session.emit(inspection.json, as: inspection.table)
         session.note(inspection.summary)

@@ -126,19 +126,29 @@ extension QueryResult {
     }
 
     private func kind(ofColumn index: Int) -> Table.Column.Kind {
-        var kinds: Set<Table.Column.Kind> = []
-        for row in rows {
-            switch row[index] {
-            case .null: continue
-            case .bool: kinds.insert(.bool)
-            case .int: kinds.insert(.integer)
-            case .double: kinds.insert(.double)
-            case .string: kinds.insert(.text)
-            case .array, .object: kinds.insert(.json)
-            }
-        }
+        Table.Column.Kind.common(Set(rows.compactMap { $0[index].cellKind })) ?? types[index].emptyKind
+    }
+}
+
+extension Table.Column.Kind {
+    /// The kind of a column whose cells are of these kinds; nil for none.
+    static func common(_ kinds: Set<Table.Column.Kind>) -> Table.Column.Kind? {
         if kinds == [.integer, .double] { return .double }
-        return kinds.count > 1 ? .json : kinds.first ?? types[index].emptyKind
+        return kinds.count > 1 ? .json : kinds.first
+    }
+}
+
+extension JSONValue {
+    /// The kind of cell that holds the value; nil for null.
+    var cellKind: Table.Column.Kind? {
+        switch self {
+        case .null: nil
+        case .bool: .bool
+        case .int: .integer
+        case .double: .double
+        case .string: .text
+        case .array, .object: .json
+        }
     }
 }
 

@@ -36,6 +36,11 @@ package struct Show: ZooCommand {
             session.note(overview.summary)
             return
         }
+        guard !SelectorResolver.isPlace(selector) else {
+            throw ZooError(
+                .usage, "'\(selector)' is a file; 'show' tells what the catalog knows of a model",
+                hint: "look into the file with 'zoo inspect'")
+        }
         let rows = try catalog.resolve(selector)
         guard rows.count == 1 else {
             throw ZooError(

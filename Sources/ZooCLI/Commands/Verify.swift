@@ -80,7 +80,7 @@ package struct Verify: ZooCommand {
 /// What a check of a catalog found.
 struct CatalogFindings {
     enum Kind: String {
-        case digest, unreadable, health, gap, duplicate, source
+        case digest, unreadable, unchecked, health, gap, duplicate, source
     }
 
     struct Row {
@@ -98,6 +98,13 @@ struct CatalogFindings {
                 Row(
                     kind: .source, what: source.record.path,
                     detail: source.message ?? "indexing was interrupted; run 'zoo index' again"))
+        }
+        let unchecked = try catalog.sql("SELECT count(*) FROM checkpoint WHERE digest IS NULL").rows[0][0].int ?? 0
+        if unchecked > 0 {
+            rows.append(
+                Row(
+                    kind: .unchecked, what: "\(unchecked) checkpoints",
+                    detail: "have no digest to compare and were not looked at; 'zoo index --restart' reads them"))
         }
         for row in try catalog.unhealthyCheckpoints() {
             rows.append(Row(kind: .health, what: row.label, detail: "weights: \(row.health?.rawValue ?? "unknown")"))

@@ -15,7 +15,9 @@ package struct GlobalOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Seed of everything random.", valueName: "number"))
     package var seed: UInt64 = 0
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Threads. Default: one per processor.", valueName: "number"))
+    @Option(
+        name: [.customShort("j", allowingJoined: true), .long],
+        help: ArgumentHelp("Threads. Default: one per processor.", valueName: "number"))
     package var jobs: Int?
 
     @Flag package var verbosity: Verbosity?

@@ -55,6 +55,7 @@ public struct Indexer: Sendable {
             report.modelCount = progress.completedModels.count
             report.resumedCount = report.modelCount
             try writer.close()
+            try report.recall(progress.id, from: catalog)
             report.seconds = (clock.now - start).seconds
             return report
         }
@@ -154,6 +155,19 @@ private final class Pending<T: Sendable>: Sendable {
 }
 
 extension IndexReport {
+    /// Fills in what an earlier, complete run recorded; its failures stay failures.
+    mutating func recall(_ source: Int64, from catalog: Catalog) throws {
+        skipped = try catalog.skipped(in: source).map { SkippedMember(path: $0.path, reason: $0.reason) }
+        let totals = try catalog.sql(
+            """
+            SELECT count(*), sum(l.tensor_count), sum(l.parameter_count) FROM checkpoint c
+                LEFT JOIN layout l ON l.id = c.layout_id WHERE c.source_id = \(source)
+            """)
+        checkpointCount = totals.rows[0][0].int ?? 0
+        tensorCount = totals.rows[0][1].int ?? 0
+        parameterCount = totals.rows[0][2].int ?? 0
+    }
+
     /// Counts a model that was recorded.
     mutating func add(_ model: ModelIngest) {
         checkpointCount += model.checkpoints.count

@@ -75,9 +75,14 @@ public struct SelectorResolver: Sendable {
         SelectedCheckpoint(label: row.label, row: row) { [store] in try store.source(of: row) }
     }
 
-    private func file(_ text: String) -> SelectedCheckpoint? {
+    /// Whether a selector means a file, folder or member rather than something in the catalog.
+    public static func isPlace(_ text: String) -> Bool {
         let isID = !text.isEmpty && text.utf8.allSatisfy { 0x30...0x39 ~= $0 }
-        guard !isID, !text.hasPrefix("where:"), text.contains("!/") || access(text, F_OK) == 0 else { return nil }
+        return !isID && !text.hasPrefix("where:") && (text.contains("!/") || access(text, F_OK) == 0)
+    }
+
+    private func file(_ text: String) -> SelectedCheckpoint? {
+        guard Self.isPlace(text) else { return nil }
         return SelectedCheckpoint(label: text, row: nil) { try CheckpointFile.open(text).source }
     }
 
