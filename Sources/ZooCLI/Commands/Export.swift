@@ -68,14 +68,25 @@ package struct Export: ZooCommand {
     private func exportTable(_ catalog: Catalog, _ format: TableFormat) throws -> [String] {
         let query = Query(
             from: from.rows, where: condition, columns: ExpressionList.split(columns), limit: limit)
+        // What a column holds is known when all its values were seen: the rows pass twice, none is kept.
+        var seen = ColumnKinds()
+        try catalog.stream(query) { _, types in
+            seen = ColumnKinds(types)
+        } row: { row in
+            try Cancellation.check()
+            seen.observe(row)
+        }
+        let kinds = seen.kinds
         let file = try AtomicFile(to)
         let sink = format.makeSink(file, RenderOptions(metadata: ["generator": "zoo \(ZooVersion.string)"]))
-        var kinds: [Table.Column.Kind] = []
-        try catalog.stream(query) { names, types in
-            kinds = types.map(\.streamedKind)
+        try catalog.stream(query) { names, _ in
             try sink.begin(zip(names, kinds).map { Table.Column($0, $1) })
         } row: { row in
             try Cancellation.check()
+            guard seen.admits(row) else {
+                throw ZooError(
+                    .busy, "the catalog changed during the export", hint: "run it again when 'zoo index' has ended")
+            }
             try sink.append(zip(row, kinds).map { Table.Cell($0, as: $1) })
         }
         try sink.end()
@@ -119,17 +130,5 @@ package struct Export: ZooCommand {
     private static func fileName(_ row: CheckpointRow) -> String {
         let text = row.model + (row.epoch.map { "_epoch\($0)" } ?? "")
         return String(text.map { $0.isLetter || $0.isNumber || "-_=.".contains($0) ? $0 : "_" }.prefix(120))
-    }
-}
-
-extension ColumnType {
-    /// The kind of a column whose values are not known beforehand: numbers are doubles.
-    var streamedKind: Table.Column.Kind {
-        switch self {
-        case .number: .double
-        case .text: .text
-        case .truth: .bool
-        case .any: .json
-        }
     }
 }
