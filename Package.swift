@@ -92,7 +92,7 @@ let package = Package(
         .testTarget(
             name: "ZooCLITests",
             dependencies: [
-                "ZooCLI", "ZooReport", "ZooTestSupport", "zoo",
+                "ZooCLI", "ZooFormats", "ZooReport", "ZooTensor", "ZooTestSupport", "zoo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
     ],
