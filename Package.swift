@@ -94,7 +94,7 @@ let package = Package(
         .testTarget(
             name: "ZooCLITests",
             dependencies: [
-                "ZooCLI", "ZooReport", "ZooTestSupport", "zoo",
+                "ZooCLI", "ZooFormats", "ZooReport", "ZooTensor", "ZooTestSupport", "zoo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
     ],

@@ -110,7 +110,9 @@ import ZooTestSupport
             _ = fcntl(descriptor, F_SETFL, 0)
             let process = Process()
             process.executableURL = URL(fileURLWithPath: try #require(ZooProgram.path))
-            process.arguments = ["doctor"]
+            // The file that doctor tries a folder with is left when the program ends at once.
+            let folder = try TemporaryFolder()
+            process.arguments = ["doctor", "--catalog", folder.file("catalog.sqlite")]
             process.standardOutput = pipe
             try process.run()
             let identifier = process.processIdentifier

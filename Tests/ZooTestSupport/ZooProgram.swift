@@ -53,6 +53,33 @@ public enum ZooProgram {
         return Result(status: status, output: outputText, errors: errorText)
     }
 
+    /// Starts it and leaves it running, for tests that stop or kill it.
+    ///
+    /// - Parameters:
+    ///   - environment: variables on top of those of the tests, without `ZOO_CATALOG`.
+    ///   - errorFile: the file that gets its standard error; nil drops it. Standard output is dropped.
+    public static func start(
+        _ arguments: [String], environment: [String: String] = [:], errorFile: String? = nil
+    ) throws -> Process {
+        guard let path else { throw Missing() }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = arguments
+        var variables = ProcessInfo.processInfo.environment
+        variables["ZOO_CATALOG"] = nil
+        process.environment = variables.merging(environment) { $1 }
+        process.currentDirectoryURL = URL(fileURLWithPath: Repository.root)
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        if let errorFile {
+            try Data().write(to: URL(fileURLWithPath: errorFile))
+            process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errorFile))
+        }
+        try process.run()
+        return process
+    }
+
     /// Reads a pipe to its end on a thread of its own.
     private final class Reader: @unchecked Sendable {
         // Sendable by rule: `data` is written by the thread before it signals `done` and read only after waiting.

@@ -111,16 +111,21 @@ struct Comparison {
                 ("name", .string(row.name)), ("change", .string(row.change.rawValue)),
                 ("shape", .array(row.shape.dimensions.map { .int(Int64($0)) })),
             ])
-            for (key, value) in Self.numbers(row.pair) {
-                object[key] = .double(value)
-                if !value.isFinite { object["\(key)_reason"] = .string("\(value)") }
-            }
+            for (key, value) in Self.numbers(row.pair) { Self.set(key, value, in: &object) }
             return .object(object)
         }
-        return [
-            "equal": .bool(rows.allSatisfy { $0.change == .equal }), "tensors": .array(tensors),
-            "distance": .double(total.squared_distance.squareRoot()), "cosine": .double(Self.cosine(total)),
-        ]
+        var object = JSONObject([
+            ("equal", .bool(rows.allSatisfy { $0.change == .equal })), ("tensors", .array(tensors)),
+        ])
+        Self.set("distance", total.squared_distance.squareRoot(), in: &object)
+        Self.set("cosine", Self.cosine(total), in: &object)
+        return .object(object)
+    }
+
+    /// JSON has no NaN: null then, and the reason beside it.
+    private static func set(_ key: String, _ value: Double, in object: inout JSONObject) {
+        object[key] = value.isFinite ? .double(value) : .null
+        if !value.isFinite { object["\(key)_reason"] = .string(Quantity.significant(value, digits: 1)) }
     }
 
     private static func numbers(_ pair: zoo_pair_statistics?) -> [(String, Double)] {

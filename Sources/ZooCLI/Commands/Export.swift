@@ -68,23 +68,25 @@ package struct Export: ZooCommand {
     private func exportTable(_ catalog: Catalog, _ format: TableFormat) throws -> [String] {
         let query = Query(
             from: from.rows, where: condition, columns: ExpressionList.split(columns), limit: limit)
-        // A first pass tells whole numbers from others and texts from mixtures, so that columns get their own types.
-        var seen: [Set<Table.Column.Kind>] = []
-        var kinds: [Table.Column.Kind] = []
-        try catalog.stream(query) { names, types in
-            seen = Array(repeating: [], count: names.count)
-            kinds = types.map(\.emptyKind)
+        // What a column holds is known when all its values were seen: the rows pass twice, none is kept.
+        var seen = ColumnKinds()
+        try catalog.stream(query) { _, types in
+            seen = ColumnKinds(types)
         } row: { row in
             try Cancellation.check()
-            for (index, value) in row.enumerated() { if let kind = value.cellKind { seen[index].insert(kind) } }
+            seen.observe(row)
         }
-        for (index, found) in seen.enumerated() { kinds[index] = Table.Column.Kind.common(found) ?? kinds[index] }
+        let kinds = seen.kinds
         let file = try AtomicFile(to)
         let sink = format.makeSink(file, RenderOptions(metadata: ["generator": "zoo \(ZooVersion.string)"]))
         try catalog.stream(query) { names, _ in
             try sink.begin(zip(names, kinds).map { Table.Column($0, $1) })
         } row: { row in
             try Cancellation.check()
+            guard seen.admits(row) else {
+                throw ZooError(
+                    .busy, "the catalog changed during the export", hint: "run it again when 'zoo index' has ended")
+            }
             try sink.append(zip(row, kinds).map { Table.Cell($0, as: $1) })
         }
         try sink.end()

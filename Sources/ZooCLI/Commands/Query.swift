@@ -118,36 +118,50 @@ extension Session {
 extension QueryResult {
     /// The answer as a table. A column of whole numbers is one of integers; one of mixed values is JSON.
     package var table: Table {
-        let kinds = columns.indices.map { kind(ofColumn: $0) }
+        var seen = ColumnKinds(types)
+        for row in rows { seen.observe(row) }
+        let kinds = seen.kinds
         let columns = zip(self.columns, kinds).map { name, kind in
             Table.Column(name, kind, isPath: ["path", "source", "model", "model_path"].contains(name))
         }
         return Table(columns, rows: rows.map { row in zip(row, kinds).map { Table.Cell($0, as: $1) } })
     }
-
-    private func kind(ofColumn index: Int) -> Table.Column.Kind {
-        Table.Column.Kind.common(Set(rows.compactMap { $0[index].cellKind })) ?? types[index].emptyKind
-    }
 }
 
-extension Table.Column.Kind {
-    /// The kind of a column whose cells are of these kinds; nil for none.
-    static func common(_ kinds: Set<Table.Column.Kind>) -> Table.Column.Kind? {
-        if kinds == [.integer, .double] { return .double }
-        return kinds.count > 1 ? .json : kinds.first
-    }
-}
+/// What the columns of a result hold, as seen in its rows.
+struct ColumnKinds {
+    private static let all: [Table.Column.Kind] = [.bool, .integer, .double, .text, .json]
+    private let types: [ColumnType]
+    /// One bit for each of `all`.
+    private var seen: [UInt8]
 
-extension JSONValue {
-    /// The kind of cell that holds the value; nil for null.
-    var cellKind: Table.Column.Kind? {
-        switch self {
-        case .null: nil
-        case .bool: .bool
-        case .int: .integer
-        case .double: .double
-        case .string: .text
-        case .array, .object: .json
+    init(_ types: [ColumnType] = []) {
+        self.types = types
+        seen = [UInt8](repeating: 0, count: types.count)
+    }
+
+    mutating func observe(_ row: [JSONValue]) {
+        for (column, value) in row.enumerated() { seen[column] |= Self.bit(value) }
+    }
+
+    /// Whether the row holds nothing that was not seen.
+    func admits(_ row: [JSONValue]) -> Bool { zip(row, seen).allSatisfy { Self.bit($0) & ~$1 == 0 } }
+
+    var kinds: [Table.Column.Kind] {
+        zip(seen, types).map { bits, type in
+            if bits == 0b110 { return .double }
+            return bits == 0 ? type.emptyKind : bits.nonzeroBitCount > 1 ? .json : Self.all[bits.trailingZeroBitCount]
+        }
+    }
+
+    private static func bit(_ value: JSONValue) -> UInt8 {
+        switch value {
+        case .null: 0
+        case .bool: 1
+        case .int: 1 << 1
+        case .double: 1 << 2
+        case .string: 1 << 3
+        case .array, .object: 1 << 4
         }
     }
 }

@@ -79,7 +79,10 @@ struct ModelCard {
             ("test_accuracy", values.testAccuracy), ("wall_seconds", values.wallSeconds),
         ].flatMap { name, value -> [(String, JSONValue)] in
             guard let value else { return [] }
-            return value.isFinite ? [(name, .double(value))] : [(name, .null), ("\(name)_reason", .string("\(value)"))]
+            guard value.isFinite else {
+                return [(name, .null), ("\(name)_reason", .string(Quantity.significant(value, digits: 1)))]
+            }
+            return [(name, .double(value))]
         }
     }
 

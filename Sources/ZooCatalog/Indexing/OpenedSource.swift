@@ -25,16 +25,37 @@ struct OpenedSource: Sendable {
         path = try FileStatus.canonicalPath(given)
         let status = try FileStatus(path)
         archive = try Archives.open(path: path)
+        if archive is FileArchive { try Self.checkCheckpoint(archive, path) }
         manifest = options.manifest
         layoutName = options.layoutName
         record = SourceRecord(
-            path: path, kind: archive.kind, byteCount: status.isFolder ? nil : status.byteCount,
-            modified: status.isFolder ? nil : status.modified, manifest: options.manifest?.id)
+            path: path, kind: archive.kind,
+            byteCount: status.isFolder ? Self.byteCount(archive.members) : status.byteCount,
+            modified: status.isFolder ? Self.modified(archive.members) : status.modified,
+            manifest: options.manifest?.id)
         zooRecord = ZooRecord(
             name: options.zooName ?? options.manifest?.id ?? Self.stem(of: path),
             architecture: Self.only(options.manifest?.architectures), dataset: Self.only(options.manifest?.datasets),
             licence: options.manifest?.licence,
             citation: options.manifest?.citation.flatMap { $0.text ?? $0.bibtex ?? $0.doi ?? $0.arxiv })
+    }
+
+    /// A file that is neither an archive nor a checkpoint is told so at once: it would become a zoo without models.
+    private static func checkCheckpoint(_ archive: any Archive, _ path: String) throws {
+        guard let member = archive.members.first else { return }
+        let bytes = try archive.bytes(of: member)
+        guard CheckpointReaders.reader(for: bytes) == nil else { return }
+        _ = try CheckpointReaders.open(bytes, name: path)
+    }
+
+    /// All files of a folder; tells with the latest change whether files came, went or changed.
+    private static func byteCount(_ members: [ArchiveMember]) -> Int {
+        members.reduce(0) { $0.addingReportingOverflow($1.byteCount).partialValue }
+    }
+
+    /// The latest change of a file of a folder, in nanoseconds since 1970.
+    private static func modified(_ members: [ArchiveMember]) -> Int? {
+        members.compactMap(\.modified).max().map { $0.multipliedReportingOverflow(by: 1_000_000_000).partialValue }
     }
 
     /// What all models share: the one element of a list of one.

@@ -161,7 +161,8 @@ public final class CatalogWriter {
                 """,
                 .text(source.kind), SQLValue(source.byteCount), SQLValue(source.modified), SQLValue(source.digest),
                 SQLValue(source.manifest), .int(isSame ? 0 : 1), .int(known.id))
-            try connection.run("DELETE FROM skipped_member WHERE source_id = ?", .int(known.id))
+            // A run that goes on does not read again what it skipped in models that are recorded.
+            if !isSame { try connection.run("DELETE FROM skipped_member WHERE source_id = ?", .int(known.id)) }
         }
         try commit()
         return SourceProgress(id: known.id, isComplete: false, completedModels: try completedModels(of: known.id))

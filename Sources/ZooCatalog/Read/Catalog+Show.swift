@@ -45,7 +45,8 @@ extension Catalog {
     /// - Throws: `notFound`.
     public func model(_ id: Int64) throws -> ModelRow {
         try read { connection in
-            let flags = ModelFlags.columns.enumerated().map { "m.\($1) << \($0)" }.joined(separator: " | ")
+            // SQLite gives << and | one precedence.
+            let flags = ModelFlags.columns.enumerated().map { "(m.\($1) << \($0))" }.joined(separator: " | ")
             let row = try connection.row(
                 """
                 SELECT m.name, z.name, z.architecture, z.dataset, z.licence, z.citation, o.path, o.kind, m.path,

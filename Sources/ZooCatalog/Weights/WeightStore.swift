@@ -98,7 +98,10 @@ public final class WeightStore: Sendable {
     }
 
     private func checkUnchanged(_ row: CheckpointRow) throws {
-        guard let size = row.sourceByteCount, let modified = row.sourceModified else { return }
+        // A folder's numbers are those of all its files; a changed file is told by its own digest.
+        guard row.sourceKind != "folder", let size = row.sourceByteCount, let modified = row.sourceModified else {
+            return
+        }
         let status = try FileStatus(row.sourcePath)
         guard status.byteCount == size, status.modified == modified else {
             throw ZooError(
