@@ -17,10 +17,10 @@ struct ResNet {
     func graph(_ name: String) -> ArchitectureGraph {
         var builder = GraphBuilder(GraphInput(name: "image", kind: .image, shape: inputShape))
         let stem: [(String, JSONValue)] = hasImageNetStem ? [("stride", 2), ("padding", 3)] : [("padding", 1)]
-        builder.layer(.conv2d, "conv1", bias: false, stem)
+        builder.layer(.conv2d, "conv1", bias: false, with: stem)
         builder.batchNorm("bn1")
         builder.activation(.relu, "relu")
-        if hasImageNetStem { builder.add(.maxPool, "maxpool", [("kernel", 3), ("stride", 2), ("padding", 1)]) }
+        if hasImageNetStem { builder.add(.maxPool, "maxpool", with: [("kernel", 3), ("stride", 2), ("padding", 1)]) }
         var channels = width
         for (stage, count) in blocks.enumerated() {
             let stageWidth = width << stage
@@ -46,13 +46,13 @@ struct ResNet {
         let layers: [[(String, JSONValue)]] = isBottleneck ? [[], strided + padded, []] : [strided + padded, padded]
         for (index, attributes) in layers.enumerated() {
             if index > 0 { builder.activation(.relu, "\(prefix).relu\(index)") }
-            builder.layer(.conv2d, "\(prefix).conv\(index + 1)", bias: false, attributes)
+            builder.layer(.conv2d, "\(prefix).conv\(index + 1)", bias: false, with: attributes)
             builder.batchNorm("\(prefix).bn\(index + 1)")
         }
         let branch = builder.last
         var shortcut = input
         if projects {
-            builder.layer(.conv2d, "\(prefix).downsample.0", input, bias: false, strided)
+            builder.layer(.conv2d, "\(prefix).downsample.0", input, bias: false, with: strided)
             shortcut = builder.batchNorm("\(prefix).downsample.1")
         }
         builder.add(.add, "\(prefix).add", [branch, shortcut])

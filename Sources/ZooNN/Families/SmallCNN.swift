@@ -24,15 +24,15 @@ struct SmallCNN {
         var builder = GraphBuilder(GraphInput(name: "image", kind: .image, shape: inputShape))
         for (index, stage) in stages.enumerated() {
             builder.layer(
-                .conv2d, "module_list.\(modules[index])", [("padding", .int(Int64(stage.padding)))])
-            if stage.pools { builder.add(.maxPool, "pool\(index + 1)", [("kernel", 2), ("stride", 2)]) }
+                .conv2d, "module_list.\(modules[index])", with: [("padding", .int(Int64(stage.padding)))])
+            if stage.pools { builder.add(.maxPool, "pool\(index + 1)", with: [("kernel", 2), ("stride", 2)]) }
             builder.activation(activation, "act\(index + 1)")
-            if dropout > 0 { builder.add(.dropout, "drop\(index + 1)", [("probability", .double(dropout))]) }
+            if dropout > 0 { builder.add(.dropout, "drop\(index + 1)", with: [("probability", .double(dropout))]) }
         }
         builder.add(.flatten, "flatten")
         builder.layer(.linear, "module_list.\(modules[stages.count])")
         let features = builder.activation(activation, "act\(stages.count + 1)")
-        if dropout > 0 { builder.add(.dropout, "drop\(stages.count + 1)", [("probability", .double(dropout))]) }
+        if dropout > 0 { builder.add(.dropout, "drop\(stages.count + 1)", with: [("probability", .double(dropout))]) }
         builder.layer(.linear, "module_list.\(modules[stages.count + 1])", isHead: true)
         builder.output("logits")
         builder.output("features", features)

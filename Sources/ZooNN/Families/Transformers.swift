@@ -13,27 +13,27 @@ struct VisionTransformer {
 
     func graph(_ name: String) -> ArchitectureGraph {
         var builder = GraphBuilder(GraphInput(name: "image", kind: .image, shape: inputShape))
-        builder.layer(.conv2d, "patch_embed.proj", [("stride", .int(Int64(patch)))])
+        builder.layer(.conv2d, "patch_embed.proj", with: [("stride", .int(Int64(patch)))])
         builder.add(.tokensFromImage, "patches")
         builder.add(.classToken, "cls", tensors: [("weight", "cls_token")])
         builder.add(.positionEmbedding, "pos", tensors: [("weight", "pos_embed")])
         for layer in 0..<depth {
             let prefix = "blocks.\(layer)"
             let input = builder.last
-            builder.layer(.layerNorm, "\(prefix).norm1", [("eps", .double(eps))])
+            builder.layer(.layerNorm, "\(prefix).norm1", with: [("eps", .double(eps))])
             let packed = builder.layer(.linear, "\(prefix).attn.qkv")
             builder.packedAttention("\(prefix).attn", packed, dim: dim, heads: heads)
             builder.layer(.linear, "\(prefix).attn.proj")
             let middle = builder.add(.add, "\(prefix).add1", [input, builder.last])
-            builder.layer(.layerNorm, "\(prefix).norm2", [("eps", .double(eps))])
+            builder.layer(.layerNorm, "\(prefix).norm2", with: [("eps", .double(eps))])
             builder.layer(.linear, "\(prefix).mlp.fc1")
             builder.activation(activation, "\(prefix).mlp.act")
             builder.layer(.linear, "\(prefix).mlp.fc2")
             builder.add(.add, "\(prefix).add2", [middle, builder.last])
         }
-        builder.layer(.layerNorm, "norm", [("eps", .double(eps))])
+        builder.layer(.layerNorm, "norm", with: [("eps", .double(eps))])
         builder.output("tokens")
-        builder.add(.selectToken, "cls_out", [("index", 0)])
+        builder.add(.selectToken, "cls_out", with: [("index", 0)])
         builder.output("features")
         builder.layer(.linear, "head", isHead: true)
         builder.output("logits")
@@ -57,29 +57,29 @@ struct CLIPVision {
         let eps: [(String, JSONValue)] = [("eps", .double(eps))]
         let root = "vision_model"
         builder.layer(
-            .conv2d, "\(root).embeddings.patch_embedding", bias: false, [("stride", .int(Int64(patch)))])
+            .conv2d, "\(root).embeddings.patch_embedding", bias: false, with: [("stride", .int(Int64(patch)))])
         builder.add(.tokensFromImage, "patches")
         builder.add(.classToken, "cls", tensors: [("weight", "\(root).embeddings.class_embedding")])
         builder.add(
             .positionEmbedding, "pos", tensors: [("weight", "\(root).embeddings.position_embedding.weight")])
-        builder.layer(.layerNorm, "\(root).pre_layrnorm", eps)
+        builder.layer(.layerNorm, "\(root).pre_layrnorm", with: eps)
         for layer in 0..<depth {
             let prefix = "\(root).encoder.layers.\(layer)"
             let input = builder.last
-            let norm = builder.layer(.layerNorm, "\(prefix).layer_norm1", eps)
+            let norm = builder.layer(.layerNorm, "\(prefix).layer_norm1", with: eps)
             builder.attention(
-                "\(prefix).self_attn", norm, names: ["q_proj", "k_proj", "v_proj"], [("heads", .int(Int64(heads)))])
+                "\(prefix).self_attn", norm, names: ["q_proj", "k_proj", "v_proj"], with: [("heads", .int(Int64(heads)))])
             builder.layer(.linear, "\(prefix).self_attn.out_proj")
             let middle = builder.add(.add, "\(prefix).add1", [input, builder.last])
-            builder.layer(.layerNorm, "\(prefix).layer_norm2", eps)
+            builder.layer(.layerNorm, "\(prefix).layer_norm2", with: eps)
             builder.layer(.linear, "\(prefix).mlp.fc1")
             builder.activation(activation, "\(prefix).mlp.act")
             builder.layer(.linear, "\(prefix).mlp.fc2")
             builder.add(.add, "\(prefix).add2", [middle, builder.last])
         }
         builder.output("tokens")
-        builder.add(.selectToken, "cls_out", [("index", 0)])
-        builder.layer(.layerNorm, "\(root).post_layernorm", eps)
+        builder.add(.selectToken, "cls_out", with: [("index", 0)])
+        builder.layer(.layerNorm, "\(root).post_layernorm", with: eps)
         builder.output("features")
         if hasProjection { builder.layer(.linear, "visual_projection", bias: false, isHead: true) }
         builder.output("embedding")
@@ -108,18 +108,18 @@ struct GPT2 {
         for layer in 0..<depth {
             let block = "\(prefix)h.\(layer)"
             let input = builder.last
-            builder.layer(.layerNorm, "\(block).ln_1", eps)
-            let packed = builder.layer(.linear, "\(block).attn.c_attn", stored)
-            builder.packedAttention("\(block).attn", packed, dim: dim, heads: heads, [("causal", true)])
-            builder.layer(.linear, "\(block).attn.c_proj", stored)
+            builder.layer(.layerNorm, "\(block).ln_1", with: eps)
+            let packed = builder.layer(.linear, "\(block).attn.c_attn", with: stored)
+            builder.packedAttention("\(block).attn", packed, dim: dim, heads: heads, with: [("causal", true)])
+            builder.layer(.linear, "\(block).attn.c_proj", with: stored)
             let middle = builder.add(.add, "\(block).add1", [input, builder.last])
-            builder.layer(.layerNorm, "\(block).ln_2", eps)
-            builder.layer(.linear, "\(block).mlp.c_fc", stored)
+            builder.layer(.layerNorm, "\(block).ln_2", with: eps)
+            builder.layer(.linear, "\(block).mlp.c_fc", with: stored)
             builder.activation(activation, "\(block).mlp.act")
-            builder.layer(.linear, "\(block).mlp.c_proj", stored)
+            builder.layer(.linear, "\(block).mlp.c_proj", with: stored)
             builder.add(.add, "\(block).add2", [middle, builder.last])
         }
-        builder.layer(.layerNorm, "\(prefix)ln_f", eps)
+        builder.layer(.layerNorm, "\(prefix)ln_f", with: eps)
         builder.output("tokens")
         if let headWeight {
             builder.add(.linear, "lm_head", tensors: [("weight", headWeight)], isHead: true)
@@ -153,28 +153,28 @@ struct BERT {
         builder.add(.embedding, "words", tensors: [("weight", "\(root).word_embeddings.weight")])
         builder.add(
             .positionEmbedding, "positions", tensors: [("weight", "\(root).position_embeddings.weight")],
-            [("offset", .int(Int64(positionOffset)))])
+            with: [("offset", .int(Int64(positionOffset)))])
         builder.add(
-            .rowEmbedding, "types", tensors: [("weight", "\(root).token_type_embeddings.weight")], [("row", 0)])
-        builder.layer(.layerNorm, "\(root).LayerNorm", eps)
+            .rowEmbedding, "types", tensors: [("weight", "\(root).token_type_embeddings.weight")], with: [("row", 0)])
+        builder.layer(.layerNorm, "\(root).LayerNorm", with: eps)
         for layer in 0..<depth {
             let block = "\(prefix)encoder.layer.\(layer)"
             let input = builder.last
             builder.attention(
                 "\(block).attention.self", input, names: ["query", "key", "value"], mask: "mask",
-                [("heads", .int(Int64(heads)))])
+                with: [("heads", .int(Int64(heads)))])
             builder.layer(.linear, "\(block).attention.output.dense")
             builder.add(.add, "\(block).add1", [input, builder.last])
-            let middle = builder.layer(.layerNorm, "\(block).attention.output.LayerNorm", eps)
+            let middle = builder.layer(.layerNorm, "\(block).attention.output.LayerNorm", with: eps)
             builder.layer(.linear, "\(block).intermediate.dense")
             builder.activation(activation, "\(block).act")
             builder.layer(.linear, "\(block).output.dense")
             builder.add(.add, "\(block).add2", [middle, builder.last])
-            builder.layer(.layerNorm, "\(block).output.LayerNorm", eps)
+            builder.layer(.layerNorm, "\(block).output.LayerNorm", with: eps)
         }
         builder.output("tokens")
         if pooling == "cls" {
-            builder.add(.selectToken, "pooled", [("index", 0)])
+            builder.add(.selectToken, "pooled", with: [("index", 0)])
         } else {
             builder.add(.meanTokens, "pooled", [builder.last, "mask"])
         }
@@ -218,7 +218,7 @@ struct Llama {
             if pooling == "mean" {
                 builder.add(.meanTokens, "pooled", [tokens, "mask"])
             } else {
-                builder.add(.selectToken, "pooled", [tokens], [("index", -1)])
+                builder.add(.selectToken, "pooled", [tokens], with: [("index", -1)])
             }
             builder.output("features")
             builder.add(.normalize, "normalized")
@@ -232,7 +232,7 @@ struct Llama {
         let norm = builder.norm("\(prefix).input_layernorm", eps)
         builder.attention(
             "\(prefix).self_attn", norm, names: ["q_proj", "k_proj", "v_proj"], mask: "mask", bias: hasAttentionBias,
-            [
+            with: [
                 ("heads", .int(Int64(heads))), ("kv_heads", .int(Int64(keyValueHeads))), ("causal", .bool(isCausal)),
                 ("rope_theta", .double(ropeTheta)),
             ])
@@ -253,28 +253,28 @@ extension GraphBuilder {
     @discardableResult
     mutating func attention(
         _ prefix: String, _ input: String, names: [String], mask: String? = nil, bias: Bool = true,
-        _ attributes: [(String, JSONValue)]
+        with attributes: [(String, JSONValue)]
     ) -> String {
         let projected = names.map { layer(.linear, "\(prefix).\($0)", input, bias: bias) }
-        return add(.attention, "\(prefix).attention", projected + (mask.map { [$0] } ?? []), attributes)
+        return add(.attention, "\(prefix).attention", projected + (mask.map { [$0] } ?? []), with: attributes)
     }
 
     /// Attention over queries, keys and values that lie side by side in one projection.
     @discardableResult
     mutating func packedAttention(
-        _ prefix: String, _ packed: String, dim: Int, heads: Int, _ attributes: [(String, JSONValue)] = []
+        _ prefix: String, _ packed: String, dim: Int, heads: Int, with attributes: [(String, JSONValue)] = []
     ) -> String {
         let parts = ["q", "k", "v"].enumerated().map { index, part in
             add(
                 .slice, "\(prefix).\(part)", [packed],
-                [("start", .int(Int64(index * dim))), ("length", .int(Int64(dim)))])
+                with: [("start", .int(Int64(index * dim))), ("length", .int(Int64(dim)))])
         }
-        return add(.attention, "\(prefix).attention", parts, [("heads", .int(Int64(heads)))] + attributes)
+        return add(.attention, "\(prefix).attention", parts, with: [("heads", .int(Int64(heads)))] + attributes)
     }
 
     /// A root-mean-square norm.
     @discardableResult
     mutating func norm(_ prefix: String, _ eps: Double) -> String {
-        add(.rmsNorm, prefix, tensors: [("weight", "\(prefix).weight")], [("eps", .double(eps))])
+        add(.rmsNorm, prefix, tensors: [("weight", "\(prefix).weight")], with: [("eps", .double(eps))])
     }
 }

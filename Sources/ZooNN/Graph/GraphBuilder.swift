@@ -18,7 +18,7 @@ struct GraphBuilder {
     @discardableResult
     mutating func add(
         _ op: GraphOperator, _ name: String, _ inputs: [String]? = nil, tensors: [(String, String)] = [],
-        _ attributes: [(String, JSONValue)] = [], isHead: Bool = false
+        with attributes: [(String, JSONValue)] = [], isHead: Bool = false
     ) -> String {
         nodes.append(
             GraphNode(
@@ -33,10 +33,10 @@ struct GraphBuilder {
     @discardableResult
     mutating func layer(
         _ op: GraphOperator, _ prefix: String, _ input: String? = nil, bias: Bool = true,
-        _ attributes: [(String, JSONValue)] = [], isHead: Bool = false
+        with attributes: [(String, JSONValue)] = [], isHead: Bool = false
     ) -> String {
         let tensors = [("weight", "\(prefix).weight")] + (bias ? [("bias", "\(prefix).bias")] : [])
-        return add(op, prefix, input.map { [$0] }, tensors: tensors, attributes, isHead: isHead)
+        return add(op, prefix, input.map { [$0] }, tensors: tensors, with: attributes, isHead: isHead)
     }
 
     /// Batch norm with its four tensors and the counter.
@@ -45,13 +45,13 @@ struct GraphBuilder {
         let roles = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
         return add(
             .batchNorm, prefix, input.map { [$0] }, tensors: roles.map { ($0, "\(prefix).\($0)") },
-            [("eps", .double(eps))])
+            with: [("eps", .double(eps))])
     }
 
     /// An activation.
     @discardableResult
     mutating func activation(_ kind: ActivationKind, _ name: String, _ input: String? = nil) -> String {
-        add(.activation, name, input.map { [$0] }, [("kind", .string(kind.rawValue))])
+        add(.activation, name, input.map { [$0] }, with: [("kind", .string(kind.rawValue))])
     }
 
     /// Names an output: the last node unless told otherwise.

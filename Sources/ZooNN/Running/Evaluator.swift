@@ -1,4 +1,3 @@
-import Synchronization
 import ZooAutodiff
 import ZooBase
 import ZooTensor
@@ -52,7 +51,8 @@ public final class Evaluator: Sendable {
             )
         }
         guard !samples.labels.isEmpty else { throw ZooError(.mismatch, "the data set has no labels") }
-        self.batch = min(batch, samples.count)
+        // Kernels hold samples in lanes of 16: the last group is filled up with samples that are not counted.
+        self.batch = min((batch + 15) / 16, (samples.count + 15) / 16) * 16
         self.samples = samples
         let lowered = try LoweredGraph(graph, tensors: tensors, batch: self.batch)
         let logits = try lowered.output("logits", of: graph)
@@ -99,7 +99,7 @@ public final class Evaluator: Sendable {
         return try Parallel.map(count: count, jobs: jobs) { index in
             do {
                 let weights = try self.weights(of: try model(index))
-                return .success(try pool.use { try self.run($0, weights) })
+                return .success(try pool.withExecutor { try self.run($0, weights) })
             } catch let error as ZooError where error.code != .interrupted {
                 return .failure(error)
             }
@@ -179,19 +179,5 @@ public final class Evaluator: Sendable {
             if row[place] > row[best] { best = place }
         }
         return best
-    }
-}
-
-/// Executors of one program, handed to one thread at a time.
-final class ExecutorPool: Sendable {
-    private let compiled: CompiledProgram<Float>
-    private let idle = Mutex<[Executor<Float>]>([])
-
-    init(_ compiled: CompiledProgram<Float>) { self.compiled = compiled }
-
-    func use<R>(_ body: (Executor<Float>) throws -> R) rethrows -> R {
-        let executor = idle.withLock { $0.popLast() } ?? compiled.makeExecutor()
-        defer { idle.withLock { $0.append(executor) } }
-        return try body(executor)
     }
 }
