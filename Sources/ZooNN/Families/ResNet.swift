@@ -7,12 +7,11 @@ struct ResNet {
     /// Channels of the first stage.
     var width: Int
     var isBottleneck = false
-    var classes: Int
     var inputShape: [Int]
     /// The ImageNet stem (7×7, stride 2, then max pooling) instead of 3×3, stride 1.
     var hasImageNetStem = false
-    /// Bottleneck channels of the inner convolution per width (2 for the "wide" nets).
-    var innerScale = 1
+    /// Blocks with a projection on the shortcut, by prefix; nil where the extents decide.
+    var projections: Set<String>?
 
     func graph(_ name: String) -> ArchitectureGraph {
         var builder = GraphBuilder(GraphInput(name: "image", kind: .image, shape: inputShape))
@@ -27,8 +26,9 @@ struct ResNet {
             for block in 0..<count {
                 let stride = stage > 0 && block == 0 ? 2 : 1
                 let out = isBottleneck ? 4 * stageWidth : stageWidth
-                self.block(
-                    &builder, "layer\(stage + 1).\(block)", stride: stride, projects: stride != 1 || channels != out)
+                let prefix = "layer\(stage + 1).\(block)"
+                let projects = projections?.contains(prefix) ?? (stride != 1 || channels != out)
+                self.block(&builder, prefix, stride: stride, projects: projects)
                 channels = out
             }
         }

@@ -7,7 +7,8 @@ struct VisionTransformer {
     var dim: Int
     var depth: Int
     var heads: Int
-    var classes: Int
+    /// Whether there is a classifier; without one the class token is the last thing computed.
+    var hasHead = true
     var eps = 1e-6
     var activation = ActivationKind.gelu
 
@@ -35,6 +36,7 @@ struct VisionTransformer {
         builder.output("tokens")
         builder.add(.selectToken, "cls_out", with: [("index", 0)])
         builder.output("features")
+        guard hasHead else { return builder.graph(name) }
         builder.layer(.linear, "head", isHead: true)
         builder.output("logits")
         return builder.graph(name)
@@ -68,7 +70,8 @@ struct CLIPVision {
             let input = builder.last
             let norm = builder.layer(.layerNorm, "\(prefix).layer_norm1", with: eps)
             builder.attention(
-                "\(prefix).self_attn", norm, names: ["q_proj", "k_proj", "v_proj"], with: [("heads", .int(Int64(heads)))])
+                "\(prefix).self_attn", norm, names: ["q_proj", "k_proj", "v_proj"],
+                with: [("heads", .int(Int64(heads)))])
             builder.layer(.linear, "\(prefix).self_attn.out_proj")
             let middle = builder.add(.add, "\(prefix).add1", [input, builder.last])
             builder.layer(.layerNorm, "\(prefix).layer_norm2", with: eps)

@@ -7,6 +7,8 @@ public struct GraphShapes: Sendable {
     public private(set) var shapes: [String: [Int]] = [:]
     /// What does not fit, in the order of the nodes.
     public private(set) var faults: [String] = []
+    /// Floating-point tensors that the graph does not read, in the order of the state dict.
+    public let unread: [String]
 
     private let parameters: [String: Shape]
 
@@ -22,6 +24,8 @@ public struct GraphShapes: Sendable {
         parameters = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
         for input in graph.inputs { shapes[input.name] = input.shape.map { $0 == 0 ? sequenceLength : $0 } }
         let names = tensors.map(\.name)
+        let read = Set(graph.parameterNames)
+        unread = tensors.filter { $0.dtype.isFloatingPoint && !read.contains($0.name) }.map(\.name)
         for node in graph.nodes {
             let missing = node.parameters.filter { $0.role != "num_batches_tracked" && parameters[$0.name] == nil }
             for parameter in missing {
@@ -31,10 +35,8 @@ public struct GraphShapes: Sendable {
             guard missing.isEmpty, let sources = inputs(of: node), let shape = infer(node, sources) else { continue }
             shapes[node.name] = shape
         }
-        let read = Set(graph.parameterNames)
-        let extra = tensors.filter { $0.dtype.isFloatingPoint && !read.contains($0.name) }.map(\.name)
-        if !faults.isEmpty, !extra.isEmpty {
-            faults.append("not read by the architecture: \(extra.prefix(8).map { "'\($0)'" }.joined(separator: ", "))")
+        if !faults.isEmpty, !unread.isEmpty {
+            faults.append("not read by the architecture: \(unread.prefix(8).map { "'\($0)'" }.joined(separator: ", "))")
         }
         guard faults.isEmpty else {
             throw ZooError(
