@@ -9,7 +9,7 @@ let package = Package(
         .library(
             name: "ZooKit",
             targets: [
-                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
+                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -45,9 +45,10 @@ let package = Package(
             name: "ZooFormats",
             dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
 
-        // MARK: The engine
+        // MARK: The engine and networks as data
 
         .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "COpenBLAS"]),
+        .target(name: "ZooNN", dependencies: ["ZooAutodiff"]),
 
         // MARK: Catalog
 
@@ -69,7 +70,7 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooMerge", "ZooReport",
+                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -83,6 +84,8 @@ let package = Package(
         .testTarget(name: "ZooTensorTests", dependencies: ["ZooTensor", "ZooTestSupport"]),
         .testTarget(
             name: "ZooAutodiffTests", dependencies: ["ZooAutodiff", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

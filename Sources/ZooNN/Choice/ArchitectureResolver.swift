@@ -1,0 +1,83 @@
+import ZooBase
+import ZooTensor
+
+/// Chooses the architecture of a checkpoint: the one asked for, else the one that its configuration names, else the
+/// family that names and shapes of the weights tell.
+public struct ArchitectureResolver: Sendable {
+    /// Architectures by name.
+    public let library: [String: ArchitectureTemplate]
+
+    /// The keys under which configurations name an architecture.
+    static let nameKeys = ["model::type", "architecture", "arch", "model_type"]
+
+    /// Creates a resolver over the architectures of a folder of files.
+    public init(library: [ArchitectureTemplate] = []) {
+        self.library = Dictionary(library.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// An architecture of the library, or a bare family, by name.
+    ///
+    /// - Throws: `notFound` with the nearest name.
+    public func template(named name: String) throws -> ArchitectureTemplate {
+        if let template = library[name] { return template }
+        if ArchitectureFamily.all.contains(where: { $0.name == name }) {
+            return try ArchitectureTemplate(json: ["name": .string(name), "family": .string(name)])
+        }
+        let known = library.keys.sorted() + ArchitectureFamily.all.map(\.name)
+        throw ZooError(
+            .notFound, "there is no architecture '\(name)'",
+            hint: NearestName.hint(name, in: known, kind: "architectures"))
+    }
+
+    /// The architecture of a checkpoint.
+    ///
+    /// - Parameter explicit: the one asked for; nil to choose.
+    /// - Throws: `notFound` or `mismatch` when nothing fits or numbers are missing, with the candidates;
+    ///   `mismatch` listing every parameter that does not fit.
+    public func choose(
+        _ request: ArchitectureRequest, explicit: ArchitectureTemplate? = nil
+    ) throws -> ChosenArchitecture {
+        if let explicit {
+            return ChosenArchitecture(graph: try explicit.graph(request), reason: "as asked for")
+        }
+        for key in Self.nameKeys {
+            guard let name = request.config[key]?.string, let template = library[name] else { continue }
+            return ChosenArchitecture(graph: try template.graph(request), reason: "named by the configuration's \(key)")
+        }
+        let layout = TensorLayout(request.tensors)
+        let families = ArchitectureFamily.all.filter { $0.matches(layout) }
+        guard let family = families.first else { return try choose(amongFiles: request) }
+        guard families.count == 1 else {
+            let names = families.map(\.name).joined(separator: ", ")
+            throw ZooError(
+                .mismatch, "the weights could be of several families: \(names)", hint: "choose with --architecture NAME")
+        }
+        let graph = try family.graph(
+            Self.nameKeys.lazy.compactMap { request.config[$0]?.string }.first ?? family.name, layout,
+            FamilyNumbers(stated: request.settings, config: request.config, inputShape: request.inputShape))
+        return ChosenArchitecture(graph: graph, reason: "family \(family.name), by names and shapes of the weights")
+    }
+
+    /// No family knows the names: the one file whose graph reads exactly these tensors.
+    private func choose(amongFiles request: ArchitectureRequest) throws -> ChosenArchitecture {
+        let names = Set(request.tensors.map(\.name))
+        let fitting = library.values.sorted { $0.name < $1.name }.compactMap { template -> ArchitectureGraph? in
+            guard let graph = try? template.graph(request), Set(graph.parameterNames) == names,
+                (try? GraphShapes(graph, tensors: request.tensors)) != nil
+            else { return nil }
+            return graph
+        }
+        guard let graph = fitting.first else {
+            let shown = request.tensors.prefix(3).map { "'\($0.name)' \($0.shape)" }.joined(separator: ", ")
+            throw ZooError(
+                .notFound, "no family and no architecture file has these parameters (\(shown), …)",
+                hint: "describe the network in a file and name it with --architecture FILE")
+        }
+        guard fitting.count == 1 else {
+            throw ZooError(
+                .mismatch, "several architectures fit: \(fitting.map(\.name).joined(separator: ", "))",
+                hint: "choose with --architecture NAME")
+        }
+        return ChosenArchitecture(graph: graph, reason: "the one architecture file with these parameters")
+    }
+}

@@ -1,0 +1,102 @@
+import ZooBase
+
+/// Transformers: names give family and depth, shapes the extents; the number of heads is in the configuration only.
+extension ArchitectureFamily {
+    static let visionTransformer = ArchitectureFamily(
+        name: "vit", numbers: ["heads", "eps", "activation", "input"],
+        matches: { $0.has("patch_embed.proj.weight") && $0.has("blocks.0.attn.qkv.weight") },
+        graph: { name, layout, numbers in
+            let patches = layout["patch_embed.proj.weight"] ?? []
+            guard patches.count == 4, patches[2] == patches[3] else {
+                throw ZooError(.mismatch, "vit: 'patch_embed.proj.weight' has shape \(patches), expected [D, C, P, P]")
+            }
+            return VisionTransformer(
+                inputShape: try numbers.input(of: "vit"), patch: patches[2], dim: patches[0],
+                depth: layout.count("blocks."), heads: try numbers.integer("heads", of: "vit"),
+                hasHead: layout.has("head.weight"), eps: numbers.number("eps", default: 1e-6),
+                activation: try numbers.activation(of: "vit", default: .gelu)
+            ).graph(name)
+        })
+
+    static let clipVision = ArchitectureFamily(
+        name: "clip-vision", numbers: ["heads", "eps", "activation", "input"],
+        matches: { $0.has("vision_model.embeddings.patch_embedding.weight") },
+        graph: { name, layout, numbers in
+            let patches = layout["vision_model.embeddings.patch_embedding.weight"] ?? []
+            guard patches.count == 4 else {
+                throw ZooError(.mismatch, "clip-vision: the patch embedding has shape \(patches), expected [D, C, P, P]")
+            }
+            var numbers = numbers
+            // A whole CLIP's configuration has its image tower's in an object of its own.
+            if let tower = numbers.config["vision_config"]?.object { numbers.config = tower }
+            return CLIPVision(
+                inputShape: try numbers.input(of: "clip-vision"), patch: patches[2], dim: patches[0],
+                depth: layout.count("vision_model.encoder.layers."),
+                heads: try numbers.integer("heads", of: "clip-vision"),
+                hasProjection: layout.has("visual_projection.weight"),
+                activation: try numbers.activation(of: "clip-vision", default: .quickGelu),
+                eps: numbers.number("eps", default: 1e-5)
+            ).graph(name)
+        })
+
+    static let gpt2 = ArchitectureFamily(
+        name: "gpt2", numbers: ["heads", "eps", "activation"],
+        matches: { $0.has("wte.weight") || $0.has("transformer.wte.weight") },
+        graph: { name, layout, numbers in
+            let prefix = layout.has("wte.weight") ? "" : "transformer."
+            let table = "\(prefix)wte.weight"
+            return GPT2(
+                prefix: prefix, dim: layout[table]?.last ?? 0, depth: layout.count("\(prefix)h."),
+                heads: try numbers.integer("heads", of: "gpt2"),
+                headWeight: layout.has("lm_head.weight") ? "lm_head.weight" : prefix.isEmpty ? nil : table,
+                activation: try numbers.activation(of: "gpt2", default: .geluTanh),
+                eps: numbers.number("eps", default: 1e-5)
+            ).graph(name)
+        })
+
+    static let bert = ArchitectureFamily(
+        name: "bert", numbers: ["heads", "eps", "activation", "pooling", "position_offset", "normalizes"],
+        matches: { layout in ["", "bert."].contains { layout.has("\($0)embeddings.word_embeddings.weight") } },
+        graph: { name, layout, numbers in
+            let prefix = layout.has("embeddings.word_embeddings.weight") ? "" : "bert."
+            return BERT(
+                prefix: prefix, dim: layout["\(prefix)embeddings.word_embeddings.weight"]?.last ?? 0,
+                depth: layout.count("\(prefix)encoder.layer."), heads: try numbers.integer("heads", of: "bert"),
+                activation: try numbers.activation(of: "bert", default: .gelu),
+                eps: numbers.number("eps", default: 1e-12), pooling: numbers.value("pooling")?.string ?? "mean",
+                normalizes: numbers.value("normalizes")?.bool ?? true,
+                positionOffset: numbers.value("position_offset")?.int ?? 0
+            ).graph(name)
+        })
+
+    static let llama = ArchitectureFamily(
+        name: "llama", numbers: ["heads", "kv_heads", "eps", "rope_theta", "activation", "pooling"],
+        matches: { layout in
+            ["", "model."].contains {
+                layout.has("\($0)embed_tokens.weight") && layout.has("\($0)layers.0.self_attn.q_proj.weight")
+            }
+        },
+        graph: { name, layout, numbers in
+            let prefix = layout.has("embed_tokens.weight") ? "" : "model."
+            let attention = "\(prefix)layers.0.self_attn"
+            let heads = try numbers.integer("heads", of: "llama")
+            let queries = layout["\(attention).q_proj.weight"]?.first ?? 0
+            let keys = layout["\(attention).k_proj.weight"]?.first ?? 0
+            guard queries % heads == 0, queries > 0, keys % (queries / heads) == 0 else {
+                throw ZooError(.mismatch, "llama: \(heads) heads do not divide \(queries) queries and \(keys) keys")
+            }
+            guard !layout.has("\(attention).q_norm.weight") else {
+                throw ZooError(.unsupported, "llama: norms of queries and keys are not supported")
+            }
+            return Llama(
+                prefix: prefix, depth: layout.count("\(prefix)layers."), heads: heads,
+                // The head size is that of the queries, so the shapes tell the key heads.
+                keyValueHeads: keys / (queries / heads), hasAttentionBias: layout.has("\(attention).q_proj.bias"),
+                ropeTheta: numbers.number("rope_theta", default: 10_000), eps: numbers.number("eps", default: 1e-6),
+                headWeight: layout.has("lm_head.weight")
+                    ? "lm_head.weight" : prefix.isEmpty ? nil : "\(prefix)embed_tokens.weight",
+                pooling: numbers.value("pooling")?.string,
+                activation: try numbers.activation(of: "llama", default: .silu)
+            ).graph(name)
+        })
+}

@@ -1,0 +1,155 @@
+import ZooBase
+
+extension ArchitectureGraph {
+    /// Reads a graph from its data form (a YAML or JSON file under `manifests/architectures/`) and validates it.
+    ///
+    ///     name: cnn-s-8x8
+    ///     inputs: [{name: image, kind: image, shape: [1, 8, 8]}]
+    ///     nodes:
+    ///       - {name: conv1, op: conv2d, parameters: {weight: module_list.0.weight, bias: module_list.0.bias}, padding: 2}
+    ///       - {name: act1, op: activation, kind: tanh}
+    ///     outputs: {logits: act1}
+    ///
+    /// A node without `inputs` reads the node before it, the first one the first input. Keys of a node that are not
+    /// `name`, `op`, `inputs`, `parameters`, `head` are attributes of its operator.
+    ///
+    /// - Throws: `corrupt` naming node and key, with the nearest known name for an unknown one.
+    public init(json: JSONValue) throws {
+        guard let object = json.object else { throw ZooError(.corrupt, "an architecture must be a mapping") }
+        for (key, _) in object where !["name", "inputs", "nodes", "outputs", "description"].contains(key) {
+            throw ZooError(.corrupt, "unknown key '\(key)' in the architecture")
+        }
+        guard let name = object["name"]?.string else { throw ZooError(.corrupt, "the architecture has no 'name'") }
+        let inputs = try (object["inputs"]?.array ?? []).map(Self.input)
+        var nodes: [GraphNode] = []
+        for element in object["nodes"]?.array ?? [] {
+            let previous = nodes.last?.name ?? inputs.first?.name
+            nodes.append(try Self.node(element, previous: previous, number: nodes.count + 1))
+        }
+        let outputs = (object["outputs"]?.object?.members ?? []).compactMap { member in
+            member.value.string.map { GraphOutput(name: member.key, node: $0) }
+        }
+        self.init(name: name, inputs: inputs, nodes: nodes, outputs: outputs)
+        try validate()
+    }
+
+    /// The data form; `init(json:)` reads it back.
+    public var json: JSONValue {
+        .object(
+            JSONObject([
+                ("name", .string(name)),
+                (
+                    "inputs",
+                    .array(
+                        inputs.map { input in
+                            [
+                                "name": .string(input.name), "kind": .string(input.kind.rawValue),
+                                "shape": .array(input.shape.map { .int(Int64($0)) }),
+                            ]
+                        })
+                ),
+                ("nodes", .array(nodes.map(Self.json))),
+                ("outputs", .object(JSONObject(outputs.map { ($0.name, .string($0.node)) }))),
+            ]))
+    }
+
+    private static func json(_ node: GraphNode) -> JSONValue {
+        var object = JSONObject([
+            ("name", .string(node.name)), ("op", .string(node.op.rawValue)),
+            ("inputs", .array(node.inputs.map { .string($0) })),
+        ])
+        if !node.parameters.isEmpty {
+            object["parameters"] = .object(JSONObject(node.parameters.map { ($0.role, .string($0.name)) }))
+        }
+        if node.isHead { object["head"] = true }
+        for (key, value) in node.attributes { object[key] = value }
+        return .object(object)
+    }
+
+    private static func input(_ json: JSONValue) throws -> GraphInput {
+        guard let name = json["name"]?.string, let word = json["kind"]?.string,
+            let kind = GraphInput.Kind(rawValue: word), let shape = json["shape"]?.array?.compactMap(\.int)
+        else {
+            let kinds = GraphInput.Kind.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ZooError(.corrupt, "an input needs 'name', 'shape' and a 'kind' out of \(kinds)")
+        }
+        return GraphInput(name: name, kind: kind, shape: shape)
+    }
+
+    private static func node(_ json: JSONValue, previous: String?, number: Int) throws -> GraphNode {
+        guard let object = json.object, let name = object["name"]?.string else {
+            throw ZooError(.corrupt, "node \(number) has no 'name'")
+        }
+        guard let word = object["op"]?.string else { throw ZooError(.corrupt, "node '\(name)' has no 'op'") }
+        guard let op = GraphOperator(rawValue: word) else {
+            let names = GraphOperator.allCases.map(\.rawValue)
+            throw ZooError(
+                .corrupt, "node '\(name)': unknown operator '\(word)'",
+                hint: NearestName.hint(word, in: names, kind: "operators"))
+        }
+        var attributes = JSONObject()
+        for (key, value) in object where !["name", "op", "inputs", "parameters", "head"].contains(key) {
+            attributes[key] = value
+        }
+        return GraphNode(
+            name: name, op: op,
+            inputs: object["inputs"]?.array?.compactMap(\.string) ?? previous.map { [$0] } ?? [],
+            parameters: (object["parameters"]?.object?.members ?? []).compactMap { member in
+                member.value.string.map { GraphParameter(role: member.key, name: $0) }
+            },
+            attributes: attributes, isHead: object["head"]?.bool ?? false)
+    }
+}
+
+extension ArchitectureGraph {
+    /// Checks that names are unique, edges lead backwards, operators get their tensors and attributes.
+    ///
+    /// - Throws: `corrupt` naming node and fault.
+    public func validate() throws {
+        var known = Set<String>()
+        for input in inputs {
+            guard known.insert(input.name).inserted else {
+                throw ZooError(.corrupt, "two inputs are named '\(input.name)'")
+            }
+        }
+        for node in nodes {
+            try check(node, known)
+            guard known.insert(node.name).inserted else {
+                throw ZooError(.corrupt, "two nodes are named '\(node.name)'")
+            }
+        }
+        guard !outputs.isEmpty else { throw ZooError(.corrupt, "architecture '\(name)' has no output") }
+        for output in outputs where !known.contains(output.node) {
+            throw ZooError(.corrupt, "output '\(output.name)' names the unknown node '\(output.node)'")
+        }
+    }
+
+    private func check(_ node: GraphNode, _ known: Set<String>) throws {
+        for source in node.inputs where !known.contains(source) {
+            throw ZooError(.corrupt, "node '\(node.name)' reads '\(source)', which does not come before it")
+        }
+        guard node.op.arity.contains(node.inputs.count) else {
+            throw ZooError(
+                .corrupt,
+                "node '\(node.name)': \(node.op.rawValue) takes \(node.op.arity) inputs, not \(node.inputs.count)")
+        }
+        let (required, optional) = node.op.roles
+        for role in required where node.parameter(role) == nil {
+            throw ZooError(.corrupt, "node '\(node.name)': \(node.op.rawValue) needs the parameter '\(role)'")
+        }
+        for parameter in node.parameters where !(required + optional).contains(parameter.role) {
+            throw ZooError(.corrupt, "node '\(node.name)': \(node.op.rawValue) has no parameter '\(parameter.role)'")
+        }
+        for (key, _) in node.attributes where !node.op.attributeNames.contains(key) {
+            throw ZooError(
+                .corrupt, "node '\(node.name)': \(node.op.rawValue) has no attribute '\(key)'",
+                hint: NearestName.hint(key, in: node.op.attributeNames.sorted(), kind: "attributes"))
+        }
+        if node.op == .activation {
+            guard let kind = node.attributes["kind"]?.string, ActivationKind(alias: kind) != nil else {
+                let kinds = ActivationKind.allCases.map(\.rawValue).joined(separator: ", ")
+                throw ZooError(.corrupt, "node '\(node.name)': 'kind' must be one of \(kinds)")
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+import ZooAutodiff
+import ZooBase
+import ZooTensor
+
+/// Loss and accuracy of one model on one set of samples.
+public struct Evaluation: Sendable, Hashable {
+    /// Mean cross-entropy, natural logarithm; NaN for a model that diverged.
+    public var loss: Double
+    /// Samples whose label has the largest logit; among equal logits the lowest class counts, NaN as the largest.
+    public var correctCount: Int
+    /// Samples.
+    public var count: Int
+
+    /// Correct samples over samples.
+    public var accuracy: Double { Double(correctCount) / Double(count) }
+}
+
+/// Evaluates any number of models of one architecture on one set of samples: one program, many weights.
+///
+/// Models are split over threads; a thread has one arena for all its models and reads the samples where they lie.
+/// Losses are summed in double precision in the order of the samples, so results do not depend on the threads.
+public final class Evaluator: Sendable {
+    /// Samples per run of the program.
+    public let batch: Int
+    private let compiled: CompiledProgram<Float>
+    private let parameterNames: [String]
+    private let parameterShapes: [Shape]
+    private let samples: Samples
+    /// The last, incomplete batch filled up with its own first sample.
+    private let tail: (inputs: [Float], labels: [Int32])?
+    private let classes: Int
+
+    /// The batch that suits small networks: activations stay in the cache, the cost of an operation is spread.
+    public static let defaultBatch = 128
+
+    /// Compiles the evaluation.
+    ///
+    /// - Parameters:
+    ///   - tensors: names and shapes of the models' weights.
+    /// - Throws: `mismatch` when weights, graph and samples do not fit together, or a label has no logit.
+    public init(
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], samples: Samples, batch: Int = defaultBatch
+    ) throws {
+        guard let input = graph.inputs.first, input.kind != .tokens else {
+            throw ZooError(.unsupported, "architecture '\(graph.name)' reads tokens; it is evaluated on text")
+        }
+        guard input.shape == samples.inputShape else {
+            throw ZooError(
+                .mismatch,
+                "architecture '\(graph.name)' reads inputs of shape \(input.shape), the data set has \(samples.inputShape)"
+            )
+        }
+        guard !samples.labels.isEmpty else { throw ZooError(.mismatch, "the data set has no labels") }
+        // Kernels hold samples in lanes of 16: the last group is filled up with samples that are not counted.
+        self.batch = min((batch + 15) / 16, (samples.count + 15) / 16) * 16
+        self.samples = samples
+        let lowered = try LoweredGraph(graph, tensors: tensors, batch: self.batch)
+        let logits = try lowered.output("logits", of: graph)
+        classes = logits.shape.dimensions.last ?? 0
+        if let label = samples.labels.max(), label >= classes {
+            throw ZooError(.mismatch, "label \(label) in the data set; the network has \(classes) classes")
+        }
+        let labels = lowered.builder.indices("labels", [self.batch])
+        let losses = try lowered.builder.crossEntropy(logits, labels: labels)
+        compiled = lowered.builder.build([("losses", losses), ("logits", logits)]).compiled()
+        parameterNames = compiled.program.inputs(.parameter).map(\.name)
+        parameterShapes = compiled.program.inputs(.parameter).map(\.shape)
+        tail = Self.tail(samples, self.batch)
+    }
+
+    private static func tail(_ samples: Samples, _ batch: Int) -> (inputs: [Float], labels: [Int32])? {
+        let rest = samples.count % batch
+        guard rest > 0 else { return nil }
+        let size = samples.sampleSize, first = samples.count - rest
+        var inputs = Array(samples.inputs[(first * size)...])
+        var labels = Array(samples.labels[first...])
+        for _ in rest..<batch {
+            inputs += samples.inputs[..<size]
+            labels.append(samples.labels[0])
+        }
+        return (inputs, labels)
+    }
+
+    /// Bytes that each thread's arena takes.
+    public var arenaByteCount: Int { compiled.arenaBytes }
+
+    /// Evaluates models.
+    ///
+    /// - Parameters:
+    ///   - count: how many.
+    ///   - jobs: threads.
+    ///   - model: the weights of a model; called once per model, from any thread.
+    /// - Returns: a result per model, in order; one that could not be read or does not fit has its error.
+    /// - Throws: `interrupted`.
+    public func evaluate(
+        count: Int, jobs: Int, model: @Sendable (Int) throws -> any TensorSource
+    ) throws -> [Result<Evaluation, ZooError>] {
+        let pool = ExecutorPool(compiled)
+        return try Parallel.map(count: count, jobs: jobs) { index in
+            do {
+                let weights = try self.weights(of: try model(index))
+                return .success(try pool.withExecutor { try self.run($0, weights) })
+            } catch let error as ZooError where error.code != .interrupted {
+                return .failure(error)
+            }
+        }
+    }
+
+    private func weights(of source: any TensorSource) throws -> [[Float]] {
+        try zip(parameterNames, parameterShapes).map { name, shape in
+            let tensor = try source.tensor(named: name)
+            guard tensor.shape == shape else {
+                throw ZooError(
+                    .mismatch, "tensor '\(name)' has shape \(tensor.shape), the architecture expects \(shape)")
+            }
+            return tensor.floats()
+        }
+    }
+
+    private func run(_ executor: Executor<Float>, _ weights: [[Float]]) throws -> Evaluation {
+        var loss = 0.0
+        var correct = 0
+        try withPointers(weights) { pointers in
+            try executor.bind(parameters: pointers)
+            try samples.inputs.withUnsafeBufferPointer { inputs in
+                try samples.labels.withUnsafeBufferPointer { labels in
+                    guard let inputBase = inputs.baseAddress, let labelBase = labels.baseAddress else { return }
+                    for start in stride(from: 0, to: samples.count - samples.count % batch, by: batch) {
+                        try executor.run(reals: [inputBase + start * samples.sampleSize], indices: [labelBase + start])
+                        count(executor, labelBase + start, batch, &loss, &correct)
+                    }
+                }
+            }
+            if let tail {
+                try tail.inputs.withUnsafeBufferPointer { inputs in
+                    try tail.labels.withUnsafeBufferPointer { labels in
+                        guard let inputBase = inputs.baseAddress, let labelBase = labels.baseAddress else { return }
+                        try executor.run(reals: [inputBase], indices: [labelBase])
+                        count(executor, labelBase, samples.count % batch, &loss, &correct)
+                    }
+                }
+            }
+        }
+        return Evaluation(loss: loss / Double(samples.count), correctCount: correct, count: samples.count)
+    }
+
+    private func withPointers<R>(_ arrays: [[Float]], _ body: ([UnsafePointer<Float>]) throws -> R) rethrows -> R {
+        // Arrays of arrays have no stable addresses; one block for all weights does.
+        let total = arrays.reduce(0) { $0 + ($1.count + 15) / 16 * 16 }
+        let block = UnsafeMutableRawPointer.allocate(byteCount: max(total, 1) * 4, alignment: 64)
+            .bindMemory(to: Float.self, capacity: max(total, 1))
+        defer { block.deallocate() }
+        var place = 0
+        let pointers = arrays.map { array in
+            (block + place).initialize(from: array, count: array.count)
+            defer { place += (array.count + 15) / 16 * 16 }
+            return UnsafePointer(block + place)
+        }
+        return try body(pointers)
+    }
+
+    private func count(
+        _ executor: Executor<Float>, _ labels: UnsafePointer<Int32>, _ used: Int, _ loss: inout Double,
+        _ correct: inout Int
+    ) {
+        let losses = executor.output(0), logits = executor.output(1)
+        for sample in 0..<used {
+            loss += Double(losses[sample])
+            let row = UnsafeBufferPointer(rebasing: logits[sample * classes..<(sample + 1) * classes])
+            if Self.argmax(row) == Int(labels[sample]) { correct += 1 }
+        }
+    }
+
+    /// The place of the largest number: the lowest among equals, the first NaN before all numbers (as in PyTorch).
+    static func argmax(_ row: UnsafeBufferPointer<Float>) -> Int {
+        var best = 0
+        for place in row.indices {
+            if row[place].isNaN { return place }
+            if row[place] > row[best] { best = place }
+        }
+        return best
+    }
+}

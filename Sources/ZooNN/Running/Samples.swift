@@ -1,0 +1,47 @@
+import ZooBase
+import ZooTensor
+
+/// Samples in memory, ready to be read by a program: inputs side by side, labels as integers.
+public struct Samples: Sendable {
+    /// Real inputs, `count` × the extents of one sample, row-major.
+    public let inputs: [Float]
+    /// The extents of one sample: `[C, H, W]`, `[D]`.
+    public let inputShape: [Int]
+    /// Class of each sample, from zero; empty when there are none.
+    public let labels: [Int32]
+    /// How many.
+    public let count: Int
+
+    /// Samples from tensors.
+    ///
+    /// - Parameters:
+    ///   - inputs: `[N, …]` of any real type.
+    ///   - labels: `[N]` of any integer type, or nil.
+    /// - Throws: `mismatch` when the counts differ, a label is negative, or an input is not finite; `notFound` for no
+    ///   samples.
+    public init(inputs: Tensor, labels: Tensor?) throws {
+        guard let count = inputs.shape.dimensions.first, count > 0 else {
+            throw ZooError(.notFound, "the data set has no samples (shape \(inputs.shape))")
+        }
+        self.count = count
+        inputShape = Array(inputs.shape.dimensions.dropFirst())
+        self.inputs = inputs.floats()
+        let bad = inputs.nonFiniteCount
+        guard bad == 0 else { throw ZooError(.mismatch, "\(bad) numbers of the inputs are NaN or infinite") }
+        guard let labels else {
+            self.labels = []
+            return
+        }
+        guard labels.elementCount == count, labels.dtype.isInteger else {
+            throw ZooError(
+                .mismatch, "\(labels.elementCount) labels of \(labels.dtype.rawValue) for \(count) samples")
+        }
+        self.labels = labels.doubles().map { Int32(max(-1, min($0, 2e9))) }
+        if let position = self.labels.firstIndex(where: { $0 < 0 }) {
+            throw ZooError(.mismatch, "the label of sample \(position) is negative")
+        }
+    }
+
+    /// Numbers per sample.
+    public var sampleSize: Int { inputShape.reduce(1, *) }
+}
