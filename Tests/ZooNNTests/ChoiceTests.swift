@@ -54,7 +54,9 @@ import ZooTestSupport
     @Test func bottleneckNetworksAreReadOffTheirNames() throws {
         var shapes: [(String, [Int])] = [("conv1.weight", [64, 3, 7, 7])]
         func norm(_ prefix: String, _ width: Int) {
-            for role in ["weight", "bias", "running_mean", "running_var"] { shapes.append(("\(prefix).\(role)", [width])) }
+            for role in ["weight", "bias", "running_mean", "running_var"] {
+                shapes.append(("\(prefix).\(role)", [width]))
+            }
         }
         norm("bn1", 64)
         var channels = 64
@@ -85,7 +87,9 @@ import ZooTestSupport
     }
 
     @Test func perceptronsAreReadOffTheirNames() throws {
-        let infos = tensors([("net.0.weight", [16, 2]), ("net.0.bias", [16]), ("net.2.weight", [1, 16]), ("net.2.bias", [1])])
+        let infos = tensors([
+            ("net.0.weight", [16, 2]), ("net.0.bias", [16]), ("net.2.weight", [1, 16]), ("net.2.bias", [1]),
+        ])
         let request = ArchitectureRequest(tensors: infos, settings: JSONObject([("activation", "sin")]))
         let graph = try ArchitectureResolver().choose(request).graph
         #expect(graph.parameterNames == infos.map(\.name))
@@ -97,7 +101,9 @@ import ZooTestSupport
             ("cls_token", [1, 1, 12]), ("pos_embed", [1, 17, 12]), ("patch_embed.proj.weight", [12, 3, 8, 8]),
             ("patch_embed.proj.bias", [12]),
         ]
-        for (name, rows, columns) in [("attn.qkv", 36, 12), ("attn.proj", 12, 12), ("mlp.fc1", 48, 12), ("mlp.fc2", 12, 48)] {
+        for (name, rows, columns) in [
+            ("attn.qkv", 36, 12), ("attn.proj", 12, 12), ("mlp.fc1", 48, 12), ("mlp.fc2", 12, 48),
+        ] {
             shapes += [("blocks.0.\(name).weight", [rows, columns]), ("blocks.0.\(name).bias", [rows])]
         }
         for name in ["blocks.0.norm1", "blocks.0.norm2", "norm"] {

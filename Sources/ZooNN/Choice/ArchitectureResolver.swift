@@ -50,7 +50,8 @@ public struct ArchitectureResolver: Sendable {
         guard families.count == 1 else {
             let names = families.map(\.name).joined(separator: ", ")
             throw ZooError(
-                .mismatch, "the weights could be of several families: \(names)", hint: "choose with --architecture NAME")
+                .mismatch, "the weights could be of several families: \(names)", hint: "choose with --architecture NAME"
+            )
         }
         let graph = try family.graph(
             Self.nameKeys.lazy.compactMap { request.config[$0]?.string }.first ?? family.name, layout,

@@ -36,7 +36,8 @@ struct SmallCNNReading {
         let weights = layout.names.filter { $0.hasPrefix("module_list.") && $0.hasSuffix(".weight") }
         let numbers = weights.compactMap { Int($0.dropFirst(12).dropLast(7)) }
         guard numbers.count == weights.count, weights.count >= 3,
-            layout.names.allSatisfy({ $0.hasPrefix("module_list.") && ($0.hasSuffix("weight") || $0.hasSuffix("bias")) })
+            layout.names.allSatisfy({ $0.hasPrefix("module_list.") && ($0.hasSuffix("weight") || $0.hasSuffix("bias")) }
+            )
         else { return nil }
         modules = numbers.sorted()
         let shapes = modules.compactMap { layout["module_list.\($0).weight"] }
@@ -66,7 +67,8 @@ struct SmallCNNReading {
         guard let only = found.first else {
             throw ZooError(
                 .mismatch,
-                "small-cnn: no padding and pooling lead from \(input) to the \(flattened) features of the first linear layer")
+                "small-cnn: no padding and pooling lead from \(input) to the \(flattened) features of the first linear layer"
+            )
         }
         guard found.count == 1 else {
             let list = found.prefix(6).map { stages in

@@ -24,7 +24,8 @@ extension ArchitectureFamily {
         graph: { name, layout, numbers in
             let patches = layout["vision_model.embeddings.patch_embedding.weight"] ?? []
             guard patches.count == 4 else {
-                throw ZooError(.mismatch, "clip-vision: the patch embedding has shape \(patches), expected [D, C, P, P]")
+                throw ZooError(
+                    .mismatch, "clip-vision: the patch embedding has shape \(patches), expected [D, C, P, P]")
             }
             var numbers = numbers
             // A whole CLIP's configuration has its image tower's in an object of its own.
