@@ -40,7 +40,7 @@ import ZooTestSupport
             "zoos/data/digits.safetensors", "--csv", "--verbose",
         ])
         #expect(run.status == 3)
-        #expect(run.output.split(separator: "\n").count == 2)
+        #expect(run.output.split(whereSeparator: \.isNewline).count == 2)
         #expect(run.errors.contains("zoo: failed: zoos/data/digits.safetensors on test: no family"))
         #expect(run.errors.contains("samples in batches of 128"))
     }

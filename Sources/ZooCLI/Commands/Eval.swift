@@ -31,7 +31,7 @@ package struct Eval: ZooCommand {
     @Option(help: ArgumentHelp("The tensor of the labels. Default: y_SPLIT.", valueName: "name"))
     package var labels: String?
 
-    @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "file|name"))
+    @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
     package var architecture: String?
 
     @Option(
