@@ -12,6 +12,7 @@ package struct Zoo: ParsableCommand {
         Inspect.self,
         Diff.self,
         Verify.self,
+        Eval.self,
         Average.self,
         Plot.self,
         Export.self,

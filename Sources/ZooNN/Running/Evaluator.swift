@@ -2,6 +2,14 @@ import ZooAutodiff
 import ZooBase
 import ZooTensor
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// Loss and accuracy of one model on one set of samples.
 public struct Evaluation: Sendable, Hashable {
     /// Mean cross-entropy, natural logarithm; NaN for a model that diverged.
@@ -22,12 +30,14 @@ public struct Evaluation: Sendable, Hashable {
 public final class Evaluator: Sendable {
     /// Samples per run of the program.
     public let batch: Int
+    /// Floating-point tensors of the models that the architecture does not read.
+    public let unreadNames: [String]
     private let compiled: CompiledProgram<Float>
     private let parameterNames: [String]
     private let parameterShapes: [Shape]
     private let samples: Samples
     /// The last, incomplete batch filled up with its own first sample.
-    private let tail: (inputs: [Float], labels: [Int32])?
+    private let tail: [Float]?
     private let classes: Int
 
     /// The batch that suits small networks: activations stay in the cache, the cost of an operation is spread.
@@ -55,30 +65,24 @@ public final class Evaluator: Sendable {
         self.batch = min((batch + 15) / 16, (samples.count + 15) / 16) * 16
         self.samples = samples
         let lowered = try LoweredGraph(graph, tensors: tensors, batch: self.batch)
+        unreadNames = lowered.unreadNames
         let logits = try lowered.output("logits", of: graph)
         classes = logits.shape.dimensions.last ?? 0
         if let label = samples.labels.max(), label >= classes {
             throw ZooError(.mismatch, "label \(label) in the data set; the network has \(classes) classes")
         }
-        let labels = lowered.builder.indices("labels", [self.batch])
-        let losses = try lowered.builder.crossEntropy(logits, labels: labels)
-        compiled = lowered.builder.build([("losses", losses), ("logits", logits)]).compiled()
+        compiled = lowered.builder.build([("logits", logits)]).compiled()
         parameterNames = compiled.program.inputs(.parameter).map(\.name)
         parameterShapes = compiled.program.inputs(.parameter).map(\.shape)
         tail = Self.tail(samples, self.batch)
     }
 
-    private static func tail(_ samples: Samples, _ batch: Int) -> (inputs: [Float], labels: [Int32])? {
+    private static func tail(_ samples: Samples, _ batch: Int) -> [Float]? {
         let rest = samples.count % batch
         guard rest > 0 else { return nil }
-        let size = samples.sampleSize, first = samples.count - rest
-        var inputs = Array(samples.inputs[(first * size)...])
-        var labels = Array(samples.labels[first...])
-        for _ in rest..<batch {
-            inputs += samples.inputs[..<size]
-            labels.append(samples.labels[0])
-        }
-        return (inputs, labels)
+        var inputs = Array(samples.inputs[((samples.count - rest) * samples.sampleSize)...])
+        for _ in rest..<batch { inputs += samples.inputs[..<samples.sampleSize] }
+        return inputs
     }
 
     /// Bytes that each thread's arena takes.
@@ -118,30 +122,25 @@ public final class Evaluator: Sendable {
     }
 
     private func run(_ executor: Executor<Float>, _ weights: [[Float]]) throws -> Evaluation {
-        var loss = 0.0
-        var correct = 0
+        var total = Evaluation(loss: 0, correctCount: 0, count: samples.count)
+        let whole = samples.count - samples.count % batch
         try withPointers(weights) { pointers in
             try executor.bind(parameters: pointers)
             try samples.inputs.withUnsafeBufferPointer { inputs in
-                try samples.labels.withUnsafeBufferPointer { labels in
-                    guard let inputBase = inputs.baseAddress, let labelBase = labels.baseAddress else { return }
-                    for start in stride(from: 0, to: samples.count - samples.count % batch, by: batch) {
-                        try executor.run(reals: [inputBase + start * samples.sampleSize], indices: [labelBase + start])
-                        count(executor, labelBase + start, batch, &loss, &correct)
-                    }
+                guard let base = inputs.baseAddress else { return }
+                for start in stride(from: 0, to: whole, by: batch) {
+                    try executor.run(reals: [base + start * samples.sampleSize])
+                    count(executor.output(0), samples.labels[start..<start + batch], &total)
                 }
             }
-            if let tail {
-                try tail.inputs.withUnsafeBufferPointer { inputs in
-                    try tail.labels.withUnsafeBufferPointer { labels in
-                        guard let inputBase = inputs.baseAddress, let labelBase = labels.baseAddress else { return }
-                        try executor.run(reals: [inputBase], indices: [labelBase])
-                        count(executor, labelBase, samples.count % batch, &loss, &correct)
-                    }
-                }
+            try tail?.withUnsafeBufferPointer { inputs in
+                guard let base = inputs.baseAddress else { return }
+                try executor.run(reals: [base])
+                count(executor.output(0), samples.labels[whole...], &total)
             }
         }
-        return Evaluation(loss: loss / Double(samples.count), correctCount: correct, count: samples.count)
+        total.loss /= Double(samples.count)
+        return total
     }
 
     private func withPointers<R>(_ arrays: [[Float]], _ body: ([UnsafePointer<Float>]) throws -> R) rethrows -> R {
@@ -159,16 +158,22 @@ public final class Evaluator: Sendable {
         return try body(pointers)
     }
 
-    private func count(
-        _ executor: Executor<Float>, _ labels: UnsafePointer<Int32>, _ used: Int, _ loss: inout Double,
-        _ correct: inout Int
-    ) {
-        let losses = executor.output(0), logits = executor.output(1)
-        for sample in 0..<used {
-            loss += Double(losses[sample])
+    private func count(_ logits: UnsafeBufferPointer<Float>, _ labels: ArraySlice<Int32>, _ total: inout Evaluation) {
+        for (sample, label) in labels.enumerated() {
             let row = UnsafeBufferPointer(rebasing: logits[sample * classes..<(sample + 1) * classes])
-            if Self.argmax(row) == Int(labels[sample]) { correct += 1 }
+            let best = Self.argmax(row)
+            total.loss += Self.crossEntropy(row, label: Int(label), best: best)
+            if best == Int(label) { total.correctCount += 1 }
         }
+    }
+
+    /// log Σ exp(z) − z[label], from the largest logit on: what the others add is not lost beside it, so that losses
+    /// near zero keep their digits.
+    static func crossEntropy(_ row: UnsafeBufferPointer<Float>, label: Int, best: Int) -> Double {
+        let largest = row[best]
+        var others = 0.0
+        for place in row.indices where place != best { others += Double(exp(row[place] - largest)) }
+        return Double(largest) - Double(row[label]) + log1p(others)
     }
 
     /// The place of the largest number: the lowest among equals, the first NaN before all numbers (as in PyTorch).

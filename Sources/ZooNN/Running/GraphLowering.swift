@@ -17,6 +17,9 @@ public struct LoweredGraph {
     /// In training mode, the batch statistics of each batch norm node, for its running averages.
     public private(set) var statistics: [(node: GraphNode, mean: Value, variance: Value)] = []
 
+    /// Floating-point tensors that the graph does not read.
+    public let unreadNames: [String]
+
     private let isTraining: Bool
     private let shapes: [String: Shape]
     private var known: [String: Value] = [:]
@@ -34,6 +37,7 @@ public struct LoweredGraph {
         _ graph: ArchitectureGraph, tensors: [TensorInfo], batch: Int, sequenceLength: Int = 1, isTraining: Bool = false
     ) throws {
         let inferred = try GraphShapes(graph, tensors: tensors, sequenceLength: sequenceLength)
+        unreadNames = inferred.unread
         builder = ProgramBuilder()
         self.batch = batch
         self.isTraining = isTraining

@@ -1,0 +1,63 @@
+import Testing
+import ZooBase
+import ZooTestSupport
+
+/// `zoo eval`, run as a user runs it.
+@Suite struct EvalTests {
+    private let tasks = "zoos/digits-tasks"
+
+    @Test func filesAreEvaluatedByTheNetworkOfAFile() throws {
+        let run = try ZooProgram.run([
+            "eval", "\(tasks)/pretrained.safetensors", "--data", "\(tasks)/data/zoo_c_data.safetensors:rot90.test",
+            "--json",
+        ])
+        #expect(run.status == 0, "\(run.errors)")
+        let row = try #require(try JSONParser.parse(run.output).array?.first)
+        #expect(row["accuracy"] == 0.108)
+        #expect(row["n"] == 500)
+        #expect(abs((row["loss"]?.double ?? 0) - 6.95213224959) < 1e-4)
+        #expect(row["split"] == "rot90.test")
+    }
+
+    @Test func aCataloguedZooIsEvaluatedByTheConfigurationsOfItsTrials() throws {
+        let folder = try TemporaryFolder()
+        let catalog = folder.file("c.sqlite")
+        #expect(try ZooProgram.run(["index", "zoos/digits-cnn.zip", "--catalog", catalog]).status == 0)
+        let run = try ZooProgram.run([
+            "eval", "where:epoch >= 0", "--data", "zoos/data/digits.safetensors:test", "--json", "--catalog", catalog,
+        ])
+        #expect(run.status == 0, "\(run.errors)")
+        let rows = try JSONParser.parse(run.output).array ?? []
+        #expect(rows.count == 452)
+        let diverged = rows.filter { $0["loss"] == .null }
+        #expect(!diverged.isEmpty)
+        #expect(diverged.allSatisfy { $0["accuracy"] == 0.092 })
+    }
+
+    @Test func modelsThatFailAreListedAndTheOthersEvaluated() throws {
+        let run = try ZooProgram.run([
+            "eval", "\(tasks)/pretrained.safetensors", "zoos/data/digits.safetensors", "--data",
+            "zoos/data/digits.safetensors", "--csv", "--verbose",
+        ])
+        #expect(run.status == 3)
+        #expect(run.output.split(whereSeparator: \.isNewline).count == 2)
+        #expect(run.errors.contains("zoo: failed: zoos/data/digits.safetensors on test: no family"))
+        #expect(run.errors.contains("samples in batches of 128"))
+    }
+
+    @Test(arguments: [
+        (["--data", "zoos/data/digits.safetensors:tset"], "did you mean 'test'?"),
+        (["--data", "zoos/data/none.npz:test"], "no such file"),
+        (
+            ["--data", "zoos/data/digits.safetensors", "--architecture", "TaskCNN-16-65"],
+            "did you mean 'TaskCNN-16-64'?"
+        ),
+        (["--data", "zoos/data/digits.safetensors", "--set", "activation"], "expected KEY=VALUE"),
+    ])
+    func mistakesGetOneClearLine(_ options: [String], _ words: String) throws {
+        let run = try ZooProgram.run(["eval", "\(tasks)/pretrained.safetensors"] + options)
+        #expect(run.status != 0)
+        #expect(run.errors.contains(words), "\(run.errors)")
+        #expect(run.output == "")
+    }
+}
