@@ -26,9 +26,9 @@ struct EvaluationData {
             path = String(text[..<colon])
             names = text[text.index(after: colon)...].split(separator: ",").map(String.init)
         }
-        guard
-            access(path.split(separator: "!/").first.map { path.contains("!/") ? String($0) : path } ?? path, R_OK) == 0
-        else {
+        // The part before `!/` is the file of a member inside an archive.
+        let file = path.firstRange(of: "!/").map { String(path[..<$0.lowerBound]) } ?? path
+        guard access(file, R_OK) == 0 else {
             throw ZooError(.notFound, "\(path): no such file", hint: "--data takes FILE or FILE:SPLIT")
         }
         let source = try CheckpointFile.open(path).source
