@@ -48,6 +48,7 @@ public final class AtomicFile {
         let folder = split.map { String(path[..<$0]) } ?? "."
         let name = split.map { String(path[path.index(after: $0)...]) } ?? path
         if !folder.isEmpty { try makeFolder(folder) }
+        Self.removeLeftovers(of: name, in: folder.isEmpty ? "/" : folder)
         let temporary = "\(folder.isEmpty ? "" : folder)/.\(name).\(getpid()).partial"
         temporaryPath = temporary
         descriptor = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
@@ -58,6 +59,23 @@ public final class AtomicFile {
         guard descriptor >= 0 else { return }
         close(descriptor)
         if let temporaryPath { unlink(temporaryPath) }
+    }
+
+    /// Removes temporary files of the same name whose writers no longer run: kills left them.
+    private static func removeLeftovers(of name: String, in folder: String) {
+        guard let stream = opendir(folder) else { return }
+        defer { closedir(stream) }
+        let prefix = ".\(name).", suffix = ".partial"
+        while let entry = readdir(stream) {
+            let found = withUnsafeBytes(of: entry.pointee.d_name) { raw in
+                String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard found.hasPrefix(prefix), found.hasSuffix(suffix),
+                let writer = pid_t(found.dropFirst(prefix.count).dropLast(suffix.count)), writer > 0,
+                kill(writer, 0) != 0, errno == ESRCH
+            else { continue }
+            unlink("\(folder)/\(found)")
+        }
     }
 
     /// Where a chain of symbolic links ends; the path itself when it is none or leads nowhere yet.

@@ -12,7 +12,7 @@ import ZooTestSupport
         "ZooTensor": ["ZooBase", "CZooKernels"],
         "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "COpenBLAS"],
         "ZooNN": ["ZooBase", "ZooTensor", "ZooAutodiff"],
-        "ZooFormats": ["ZooBase", "ZooTensor", "CZooKernels", "CArchive", "CZlib", "CZooHDF5", "Yams"],
+        "ZooFormats": ["ZooBase", "ZooTensor", "CZooKernels", "CArchive", "CHDF5", "CZlib", "CZooHDF5", "Yams"],
         "ZooCatalog": [
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
         ],

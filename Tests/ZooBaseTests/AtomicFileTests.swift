@@ -50,6 +50,18 @@ import ZooTestSupport
         #expect(throws: ZooError.self) { try AtomicFile(NSTemporaryDirectory()) }
     }
 
+    @Test func whatAKillLeftIsRemovedByTheNextWriter() throws {
+        let folder = try TemporaryFolder()
+        // No process has the largest number there is; the test's own has a writer.
+        let dead = folder.file(".x.2147483646.partial"), other = folder.file(".y.2147483646.partial")
+        let alive = folder.file(".x.1.partial")
+        for path in [dead, other, alive] { try Data("half".utf8).write(to: URL(fileURLWithPath: path)) }
+        try AtomicFile.write(folder.file("x"), Array("whole".utf8))
+        #expect(!FileManager.default.fileExists(atPath: dead))
+        #expect(FileManager.default.fileExists(atPath: other))
+        #expect(FileManager.default.fileExists(atPath: alive))
+    }
+
     @Test func moreThanTheDiskHoldsIsRefusedBeforeItIsTaken() throws {
         let folder = try TemporaryFolder()
         let file = try AtomicFile(folder.file("huge"))

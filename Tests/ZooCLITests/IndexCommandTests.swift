@@ -72,7 +72,7 @@ import ZooTestSupport
         let before = try bench.dump()
         let second = try bench.json("index", SampleZoo.cnn)
         #expect(second["unchanged"] == true)
-        #expect(second["checkpoints"] == 0)
+        #expect(second["checkpoints"] == 452)
         #expect(second["models"] == 76)
         #expect(try bench.dump() == before)
     }
