@@ -49,7 +49,8 @@ import ZooTestSupport
     // MARK: Shards
 
     @Test func shardsReadAsOne() throws {
-        let shards = try ShardedSafetensors(folder: FormatOracle.path("safetensors/sharded"))
+        let shards = try ShardedCheckpoint(
+            indexFile: FormatOracle.path("safetensors/sharded/model.safetensors.index.json"))
         #expect(try FormatOracle.records(shards) == (try FormatOracle.files("safetensors")["sharded"]))
         #expect(shards.shards.count == 2 && shards.skipped.isEmpty)
         #expect(shards.metadata["total_size"] == 212)
@@ -57,14 +58,15 @@ import ZooTestSupport
 
     @Test func shardsRoundTrip() throws {
         let folder = try TemporaryFolder()
-        let source = try ShardedSafetensors(folder: FormatOracle.path("safetensors/sharded"))
+        let source = try ShardedCheckpoint(
+            indexFile: FormatOracle.path("safetensors/sharded/model.safetensors.index.json"))
         let names = try SafetensorsWriter.writeSharded(source, toFolder: folder.path, maximumShardBytes: 100)
         #expect(
             names == [
                 "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
                 "model-00003-of-00003.safetensors", "model.safetensors.index.json",
             ])
-        let copy = try ShardedSafetensors(folder: folder.path)
+        let copy = try ShardedCheckpoint(indexFile: folder.file("model.safetensors.index.json"))
         // Shards follow the source; inside a shard the reference library's order holds.
         for info in source.tensorInfos {
             #expect(try copy.tensor(named: info.name).isIdentical(to: source.tensor(named: info.name)))
@@ -92,11 +94,11 @@ import ZooTestSupport
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
     }
 
-    private func index(_ map: JSONValue, shards: [String: StateDict]) throws -> ShardedSafetensors {
+    private func index(_ map: JSONValue, shards: [String: StateDict]) throws -> ShardedCheckpoint {
         let folder = try TemporaryFolder()
         for (name, state) in shards { try SafetensorsWriter.write(state, to: folder.file(name)) }
         let text = (["weight_map": map] as JSONValue).text()
-        return try ShardedSafetensors(index: Bytes(Array(text.utf8)), name: "index") { name in
+        return try ShardedCheckpoint(index: Bytes(Array(text.utf8)), name: "index") { name in
             try Bytes(mapping: folder.file(name))
         }
     }

@@ -4,6 +4,9 @@ import ZooTensor
 /// A checkpoint cut into files of any format by a Hugging Face index (`model.safetensors.index.json`,
 /// `pytorch_model.bin.index.json`), read as one.
 public struct ShardedCheckpoint: TensorSource {
+    /// The usual name of the index of a safetensors checkpoint.
+    public static let safetensorsIndexName = "model.safetensors.index.json"
+
     /// The shards' format with `-sharded`.
     public let format: String
     /// The tensors, shard by shard.
@@ -12,7 +15,8 @@ public struct ShardedCheckpoint: TensorSource {
     public let metadata: JSONObject
     /// Tensors that are there and not read, with reasons.
     public let skipped: [(name: String, reason: String)]
-    private let shards: [any TensorSource]
+    /// The shards in order of their names.
+    public let shards: [any TensorSource]
     private let homes: [String: Int]
 
     /// Opens an index file and the shards beside it.
@@ -105,7 +109,8 @@ public struct ShardedCheckpoint: TensorSource {
             guard let file = value.string, !file.isEmpty else {
                 throw ZooError(.corrupt, "'weight_map' gives no file name for tensor '\(tensor)'")
             }
-            guard !file.contains("/"), !file.contains("\0"), file != ".." else {
+            let isPlain = !file.contains("/") && !file.contains("\\") && !file.contains("\0")
+            guard isPlain, file != ".", file != ".." else {
                 throw ZooError(
                     .corrupt, "tensor '\(tensor)': shard '\(file)' would lie outside the folder of the index")
             }

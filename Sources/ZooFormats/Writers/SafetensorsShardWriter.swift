@@ -26,7 +26,7 @@ extension SafetensorsWriter {
         let shards = shardPlan(try source.distinctInfos(), maximumShardBytes: maximumShardBytes)
         let names = shardNames(shards.count)
         let isSharded = shards.count > 1
-        let planned = Set(names + (isSharded ? [ShardedSafetensors.indexName] : []))
+        let planned = Set(names + (isSharded ? [ShardedCheckpoint.safetensorsIndexName] : []))
         let stale = try otherWeights(in: folder, besides: planned)
         guard stale.isEmpty || replacing else {
             throw ZooError(
@@ -38,14 +38,14 @@ extension SafetensorsWriter {
             files.append(try staged(source, infos, to: path, metadata: metadata, order: order))
         }
         // From here on the old checkpoint is gone: first what makes it look whole, then its files.
-        for name in [ShardedSafetensors.indexName] + stale {
+        for name in [ShardedCheckpoint.safetensorsIndexName] + stale {
             try removeIfThere(folder + "/" + name)
         }
         for file in files { try file.commit() }
         guard isSharded else { return names }
         let index = indexText(shards, names)
-        try AtomicFile.write(folder + "/" + ShardedSafetensors.indexName, Array(index.utf8))
-        return names + [ShardedSafetensors.indexName]
+        try AtomicFile.write(folder + "/" + ShardedCheckpoint.safetensorsIndexName, Array(index.utf8))
+        return names + [ShardedCheckpoint.safetensorsIndexName]
     }
 
     /// Tensors per shard, in the order of the source.
@@ -91,7 +91,7 @@ extension SafetensorsWriter {
             throw ZooError(.io, "cannot list folder \(folder)", cause: error)
         }
         let weights = names.filter { name in
-            name == "model.safetensors" || name == ShardedSafetensors.indexName
+            name == "model.safetensors" || name == ShardedCheckpoint.safetensorsIndexName
                 || (name.hasPrefix("model-") && name.hasSuffix(".safetensors") && name.contains("-of-"))
         }
         return weights.filter { !planned.contains($0) }.sorted()
