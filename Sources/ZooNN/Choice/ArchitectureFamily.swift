@@ -12,7 +12,7 @@ struct ArchitectureFamily: Sendable {
     let graph: @Sendable (String, TensorLayout, FamilyNumbers) throws -> ArchitectureGraph
 
     /// All families, the special ones before those that match more.
-    static let all = [smallCNN, resNet, visionTransformer, clipVision, gpt2, bert, llama, mlp]
+    static let all = [smallCNN, resNet, visionTransformer, clipVision, gpt2, bert, llama, mlp, pinn]
 
     /// A family by name.
     ///
@@ -48,6 +48,22 @@ struct ArchitectureFamily: Sendable {
             }
             return MLP(prefixes: prefixes, inputShape: input, activation: activation, hasBias: !biases.isEmpty)
                 .graph(name)
+        })
+
+    /// A perceptron of coordinates; its names are those of any perceptron, so it must be named.
+    static let pinn = ArchitectureFamily(
+        name: "pinn", numbers: ["activation", "input"], matches: { _ in false },
+        graph: { name, layout, numbers in
+            guard mlp.matches(layout) else {
+                throw ZooError(.mismatch, "pinn: the weights are not those of linear layers in a row")
+            }
+            let prefixes = layout.names.filter { $0.hasSuffix(".weight") }.map { String($0.dropLast(7)) }
+            let coordinates = layout["\(prefixes[0]).weight"]?[1] ?? 0
+            return MLP(
+                prefixes: prefixes, inputShape: [coordinates],
+                activation: try numbers.activation(of: "pinn", default: .tanh),
+                hasBias: layout.has("\(prefixes[0]).bias")
+            ).graph(name)
         })
 
     // MARK: Residual networks

@@ -86,9 +86,20 @@ struct FamilyNumbers {
     func value(_ name: String) -> JSONValue? {
         if let value = stated[name] { return value }
         for alias in Self.aliases[name] ?? [] {
-            if let value = config[alias], value != .null { return value }
+            if let value = config[alias] ?? config["rope_parameters"]?[alias], value != .null { return value }
         }
         return nil
+    }
+
+    /// Refuses a configuration that asks for more than the family computes.
+    ///
+    /// - Parameter plain: the values of each key that change nothing.
+    /// - Throws: `unsupported` with key and value.
+    func refuse(_ family: String, unless plain: [(key: String, values: [JSONValue])]) throws {
+        for (key, values) in plain {
+            guard let value = config[key], value != .null, !values.contains(value) else { continue }
+            throw ZooError(.unsupported, "\(family): the configuration's '\(key)' is \(value.text()), which is not supported")
+        }
     }
 
     func number(_ name: String, default fallback: Double) -> Double { value(name)?.double ?? fallback }

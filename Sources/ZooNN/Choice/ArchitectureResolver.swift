@@ -45,6 +45,11 @@ public struct ArchitectureResolver: Sendable {
             return ChosenArchitecture(graph: try template.graph(request), reason: "named by the configuration's \(key)")
         }
         let layout = TensorLayout(request.tensors)
+        // A family that weights do not give away is taken at the configuration's word.
+        if Self.nameKeys.contains(where: { request.config[$0]?.string == ArchitectureFamily.pinn.name }) {
+            let graph = try template(named: ArchitectureFamily.pinn.name).graph(request)
+            return ChosenArchitecture(graph: graph, reason: "named by the configuration")
+        }
         let families = ArchitectureFamily.all.filter { $0.matches(layout) }
         guard let family = families.first else { return try choose(amongFiles: request) }
         guard families.count == 1 else {

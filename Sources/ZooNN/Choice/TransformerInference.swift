@@ -45,6 +45,12 @@ extension ArchitectureFamily {
         matches: { $0.has("wte.weight") || $0.has("transformer.wte.weight") },
         graph: { name, layout, numbers in
             let prefix = layout.has("wte.weight") ? "" : "transformer."
+            try numbers.refuse(
+                "gpt2",
+                unless: [
+                    ("scale_attn_by_inverse_layer_idx", [false]), ("scale_attn_weights", [true]),
+                    ("add_cross_attention", [false]),
+                ])
             let table = "\(prefix)wte.weight"
             return GPT2(
                 prefix: prefix, dim: layout[table]?.last ?? 0, depth: layout.count("\(prefix)h."),
@@ -57,16 +63,21 @@ extension ArchitectureFamily {
 
     static let bert = ArchitectureFamily(
         name: "bert", numbers: ["heads", "eps", "activation", "pooling", "position_offset", "normalizes"],
-        matches: { layout in ["", "bert."].contains { layout.has("\($0)embeddings.word_embeddings.weight") } },
+        matches: { layout in ["", "bert.", "roberta."].contains { layout.has("\($0)embeddings.word_embeddings.weight") } },
         graph: { name, layout, numbers in
-            let prefix = layout.has("embeddings.word_embeddings.weight") ? "" : "bert."
+            let prefix =
+                ["", "roberta."].first { layout.has("\($0)embeddings.word_embeddings.weight") } ?? "bert."
+            try numbers.refuse(
+                "bert", unless: [("position_embedding_type", ["absolute"]), ("is_decoder", [false])])
+            let isRoberta = numbers.config["model_type"]?.string.map { $0.contains("roberta") || $0 == "camembert" }
             return BERT(
                 prefix: prefix, dim: layout["\(prefix)embeddings.word_embeddings.weight"]?.last ?? 0,
                 depth: layout.count("\(prefix)encoder.layer."), heads: try numbers.integer("heads", of: "bert"),
                 activation: try numbers.activation(of: "bert", default: .gelu),
                 eps: numbers.number("eps", default: 1e-12), pooling: numbers.value("pooling")?.string ?? "mean",
                 normalizes: numbers.value("normalizes")?.bool ?? true,
-                positionOffset: numbers.value("position_offset")?.int ?? 0
+                positionOffset: numbers.value("position_offset")?.int
+                    ?? (isRoberta == true ? 1 + (numbers.config["pad_token_id"]?.int ?? 1) : 0)
             ).graph(name)
         })
 
@@ -86,13 +97,14 @@ extension ArchitectureFamily {
             guard queries % heads == 0, queries > 0, keys % (queries / heads) == 0 else {
                 throw ZooError(.mismatch, "llama: \(heads) heads do not divide \(queries) queries and \(keys) keys")
             }
-            guard !layout.has("\(attention).q_norm.weight") else {
-                throw ZooError(.unsupported, "llama: norms of queries and keys are not supported")
-            }
+            try numbers.refuseDecoderVariants()
             return Llama(
                 prefix: prefix, depth: layout.count("\(prefix)layers."), heads: heads,
                 // The head size is that of the queries, so the shapes tell the key heads.
                 keyValueHeads: keys / (queries / heads), hasAttentionBias: layout.has("\(attention).q_proj.bias"),
+                hasOutputBias: layout.has("\(attention).o_proj.bias"),
+                hasPerceptronBias: layout.has("\(prefix)layers.0.mlp.up_proj.bias"),
+                hasHeadNorms: layout.has("\(attention).q_norm.weight"),
                 ropeTheta: numbers.number("rope_theta", default: 10_000), eps: numbers.number("eps", default: 1e-6),
                 headWeight: layout.has("lm_head.weight")
                     ? "lm_head.weight" : prefix.isEmpty ? nil : "\(prefix)embed_tokens.weight",
@@ -100,4 +112,34 @@ extension ArchitectureFamily {
                 activation: try numbers.activation(of: "llama", default: .silu)
             ).graph(name)
         })
+}
+
+extension FamilyNumbers {
+    /// Decoders with Llama's names that compute something else.
+    private static let otherDecoders = [
+        "gemma", "gemma2", "gemma3", "gemma3_text", "granite", "cohere", "cohere2", "smollm3", "olmo2", "exaone4",
+    ]
+
+    /// - Throws: `unsupported` naming a scaled rotation, a sliding window or a model type that differs from Llama's.
+    func refuseDecoderVariants() throws {
+        if let type = config["model_type"]?.string, Self.otherDecoders.contains(type) {
+            throw ZooError(.unsupported, "llama: models of type '\(type)' compute something else under the same names")
+        }
+        for key in ["rope_scaling", "rope_parameters"] {
+            let rotation = config[key]
+            let kind = rotation?["rope_type"]?.string ?? rotation?["type"]?.string ?? "default"
+            guard kind == "default" else {
+                throw ZooError(.unsupported, "llama: rotary positions of type '\(kind)' are not supported")
+            }
+            if let share = rotation?["partial_rotary_factor"]?.double, share != 1 {
+                throw ZooError(.unsupported, "llama: rotation of \(share) of each head is not supported")
+            }
+        }
+        try refuse("llama", unless: [("use_sliding_window", [false]), ("partial_rotary_factor", [1, 1.0])])
+        let hasWindows = config["layer_types"]?.array?.contains("sliding_attention") ?? false
+        let hasWindow = config["use_sliding_window"] == nil && config["sliding_window"]?.int != nil
+        guard !hasWindows, !hasWindow else {
+            throw ZooError(.unsupported, "llama: attention in a sliding window is not supported")
+        }
+    }
 }

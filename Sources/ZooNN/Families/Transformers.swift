@@ -197,6 +197,10 @@ struct Llama {
     var heads: Int
     var keyValueHeads: Int
     var hasAttentionBias: Bool
+    var hasOutputBias = false
+    var hasPerceptronBias = false
+    /// RMS norms over each head of queries and keys (Qwen3).
+    var hasHeadNorms = false
     var ropeTheta = 10_000.0
     var eps = 1e-6
     var headWeight: String?
@@ -221,7 +225,7 @@ struct Llama {
             if pooling == "mean" {
                 builder.add(.meanTokens, "pooled", [tokens, "mask"])
             } else {
-                builder.add(.selectToken, "pooled", [tokens], with: [("index", -1)])
+                builder.add(.lastToken, "pooled", [tokens, "mask"])
             }
             builder.output("features")
             builder.add(.normalize, "normalized")
@@ -235,18 +239,20 @@ struct Llama {
         let norm = builder.norm("\(prefix).input_layernorm", eps)
         builder.attention(
             "\(prefix).self_attn", norm, names: ["q_proj", "k_proj", "v_proj"], mask: "mask", bias: hasAttentionBias,
+            tensors: hasHeadNorms
+                ? [("q_norm", "\(prefix).self_attn.q_norm.weight"), ("k_norm", "\(prefix).self_attn.k_norm.weight")] : [],
             with: [
-                ("heads", .int(Int64(heads))), ("kv_heads", .int(Int64(keyValueHeads))), ("causal", .bool(isCausal)),
+                ("eps", .double(eps)), ("heads", .int(Int64(heads))), ("kv_heads", .int(Int64(keyValueHeads))), ("causal", .bool(isCausal)),
                 ("rope_theta", .double(ropeTheta)),
             ])
-        builder.layer(.linear, "\(prefix).self_attn.o_proj", bias: false)
+        builder.layer(.linear, "\(prefix).self_attn.o_proj", bias: hasOutputBias)
         let middle = builder.add(.add, "\(prefix).add1", [input, builder.last])
         let second = builder.norm("\(prefix).post_attention_layernorm", eps)
-        builder.layer(.linear, "\(prefix).mlp.gate_proj", second, bias: false)
+        builder.layer(.linear, "\(prefix).mlp.gate_proj", second, bias: hasPerceptronBias)
         let gate = builder.activation(activation, "\(prefix).mlp.act")
-        let up = builder.layer(.linear, "\(prefix).mlp.up_proj", second, bias: false)
+        let up = builder.layer(.linear, "\(prefix).mlp.up_proj", second, bias: hasPerceptronBias)
         builder.add(.multiply, "\(prefix).mlp.gated", [gate, up])
-        builder.layer(.linear, "\(prefix).mlp.down_proj", bias: false)
+        builder.layer(.linear, "\(prefix).mlp.down_proj", bias: hasPerceptronBias)
         builder.add(.add, "\(prefix).add2", [middle, builder.last])
     }
 }
@@ -256,10 +262,10 @@ extension GraphBuilder {
     @discardableResult
     mutating func attention(
         _ prefix: String, _ input: String, names: [String], mask: String? = nil, bias: Bool = true,
-        with attributes: [(String, JSONValue)]
+        tensors: [(String, String)] = [], with attributes: [(String, JSONValue)]
     ) -> String {
         let projected = names.map { layer(.linear, "\(prefix).\($0)", input, bias: bias) }
-        return add(.attention, "\(prefix).attention", projected + (mask.map { [$0] } ?? []), with: attributes)
+        return add(.attention, "\(prefix).attention", projected + (mask.map { [$0] } ?? []), tensors: tensors, with: attributes)
     }
 
     /// Attention over queries, keys and values that lie side by side in one projection.

@@ -41,10 +41,13 @@ public enum GraphOperator: String, Sendable, Hashable, CaseIterable {
     /// Inputs one after the other along the last axis.
     case concat
     /// softmax(q kᵀ/√d + mask) v; inputs q `[T, heads·d]`, k and v `[T, kv_heads·d]`, optionally a mask `[T]`; `heads`,
-    /// `kv_heads`, `causal`, `rope_theta` (rotary positions on q and k, halves rotated), `scale`.
+    /// `kv_heads`, `causal`, `rope_theta` (rotary positions on q and k, halves rotated), `scale`; optional weights
+    /// `q_norm` and `k_norm` `[d]` of RMS norms over each head before the rotation, with `eps`.
     case attention
     /// Row `index` of `[T, D]` → `[D]`; negative counts from the end.
     case selectToken = "select_token"
+    /// The last real row of `[T, D]` → `[D]`; inputs the tokens and a mask `[T]` whose padding comes last.
+    case lastToken = "last_token"
     /// The mean over tokens of `[T, D]` → `[D]`, over the real ones when a mask is given.
     case meanTokens = "mean_tokens"
     /// x/‖x‖ over the last axis.
@@ -61,6 +64,7 @@ public enum GraphOperator: String, Sendable, Hashable, CaseIterable {
         case .embedding, .positionEmbedding, .rowEmbedding, .classToken, .rmsNorm: (["weight"], [])
         case .batchNorm: (["running_mean", "running_var"], ["weight", "bias", "num_batches_tracked"])
         case .layerNorm: ([], ["weight", "bias"])
+        case .attention: ([], ["q_norm", "k_norm"])
         default: ([], [])
         }
     }
@@ -71,6 +75,7 @@ public enum GraphOperator: String, Sendable, Hashable, CaseIterable {
         case .add, .multiply, .concat: 2...64
         case .attention: 3...4
         case .meanTokens: 1...2
+        case .lastToken: 2...2
         default: 1...1
         }
     }
@@ -88,7 +93,7 @@ public enum GraphOperator: String, Sendable, Hashable, CaseIterable {
         case .activation: ["kind", "slope"]
         case .maxPool, .averagePool: ["kernel", "stride", "padding"]
         case .slice: ["start", "length"]
-        case .attention: ["heads", "kv_heads", "causal", "rope_theta", "scale"]
+        case .attention: ["heads", "kv_heads", "causal", "rope_theta", "scale", "eps"]
         case .selectToken: ["index"]
         case .scale: ["factor"]
         case .dropout: ["probability"]

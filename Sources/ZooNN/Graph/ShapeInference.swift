@@ -99,6 +99,9 @@ public struct GraphShapes: Sendable {
             let index = node.integer("index", default: 0)
             guard x.count == 2, index < x[0], index >= -x[0] else { return fault(node, "no token \(index) in \(x)") }
             return [x[1]]
+        case .lastToken:
+            guard x.count == 2, inputs[1] == [x[0]] else { return fault(node, "needs tokens and their mask") }
+            return [x[1]]
         case .meanTokens: return x.count == 2 ? [x[1]] : fault(node, "needs tokens, found \(x)")
         case .activation, .normalize, .scale, .dropout: return x
         }
@@ -180,6 +183,9 @@ public struct GraphShapes: Sendable {
         guard heads > 0, keyHeads > 0, heads % keyHeads == 0, query[1] % heads == 0,
             key[1] == query[1] / heads * keyHeads
         else { return fault(node, "\(heads) heads and \(keyHeads) key heads do not divide \(query[1]) and \(key[1])") }
+        for role in ["q_norm", "k_norm"] where node.parameter(role) != nil {
+            if parameter(node, role, [query[1] / heads]) == nil { return nil }
+        }
         return query
     }
 }

@@ -41,7 +41,7 @@ extension ArchitectureGraph {
     private static func role(_ role: String, of node: GraphNode) -> TensorRole {
         switch (node.op, role) {
         case (.batchNorm, "running_mean"), (.batchNorm, "running_var"), (.batchNorm, "num_batches_tracked"): .buffer
-        case (.batchNorm, _), (.layerNorm, _), (.rmsNorm, _): .norm
+        case (.batchNorm, _), (.layerNorm, _), (.rmsNorm, _), (.attention, _): .norm
         case (.embedding, _), (.positionEmbedding, _), (.rowEmbedding, _), (.classToken, _): .embedding
         case (_, "bias"): .bias
         default: node.isHead ? .head : node.op == .conv2d ? .convolution : .linear

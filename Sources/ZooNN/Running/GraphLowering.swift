@@ -134,6 +134,12 @@ public struct LoweredGraph {
         case .selectToken:
             let index = node.integer("index", default: 0), place = index < 0 ? x.shape[1] + index : index
             return try builder.reshape(builder.slice(x, axis: 1, place..<place + 1), [batch, x.shape[2]])
+        case .lastToken:
+            let real = try input(node, 1), length = x.shape[1]
+            let following = try builder.concatenate(
+                [builder.slice(real, axis: 1, 1..<length), builder.fill(0, [batch, 1])], axis: 1)
+            let last = try builder.reshape(builder.subtract(real, following), [batch, length, 1])
+            return try builder.sum(builder.multiply(x, last), axes: [1])
         case .meanTokens: return try meanTokens(node, x)
         case .normalize: return try builder.normalised(x)
         case .scale: return builder.affine(x, scale: node.number("factor", default: 1))
@@ -210,12 +216,14 @@ public struct LoweredGraph {
         }
     }
 
-    private func attention(_ node: GraphNode) throws -> Value {
+    private mutating func attention(_ node: GraphNode) throws -> Value {
         let heads = node.integer("heads", default: 1), keyHeads = node.integer("kv_heads", default: heads)
         var queries = try builder.splitHeads(input(node, 0), heads: heads)
         var keys = try builder.splitHeads(input(node, 1), heads: keyHeads)
         let values = try builder.splitHeads(input(node, 2), heads: keyHeads)
-        let length = queries.shape[2]
+        let length = queries.shape[2], epsilon = node.number("eps", default: 1e-6)
+        if let scale = tensor(node, "q_norm") { queries = try builder.rmsNorm(queries, weight: scale, epsilon: epsilon) }
+        if let scale = tensor(node, "k_norm") { keys = try builder.rmsNorm(keys, weight: scale, epsilon: epsilon) }
         if let base = node.attributes["rope_theta"]?.double {
             let tables = builder.rotaryTables(tokens: length, size: queries.shape[3], base: base)
             queries = try builder.rotary(queries, cosines: tables.cosines, sines: tables.sines)
