@@ -10,6 +10,7 @@ let package = Package(
             name: "ZooKit",
             targets: [
                 "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
+                "ZooTokenizers",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -50,6 +51,10 @@ let package = Package(
         .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "COpenBLAS"]),
         .target(name: "ZooNN", dependencies: ["ZooAutodiff"]),
 
+        // MARK: Text
+
+        .target(name: "ZooTokenizers", dependencies: ["ZooBase"]),
+
         // MARK: Catalog
 
         .target(
@@ -70,7 +75,7 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport",
+                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport", "ZooTokenizers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -86,6 +91,8 @@ let package = Package(
             name: "ZooAutodiffTests", dependencies: ["ZooAutodiff", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooTokenizersTests", dependencies: ["ZooTokenizers", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -122,7 +122,9 @@ struct LaneLayout {
         case .convolution(let face, let form): return convolution(face, form, id)
         case .matmul(let form): return matmul(form, id)
         case .binary: return fusedAffine(id) ?? binary(id)
-        case .unary(.relu): return fusedClamp(id) ?? simple(id)
+        case .unary(.relu):
+            // What no lane operation makes (odd batches, weights) is an ordinary function below.
+            if let clamped = fusedClamp(id) { return clamped }
         case .broadcast: return broadcast(id)
         case .agree where operands.contains(where: { asLanes[$0] != nil }):
             return emit(.agree, operands.map { lanes($0) }, laneShape(instruction.shape))

@@ -12,6 +12,7 @@ import ZooTestSupport
         "ZooTensor": ["ZooBase", "CZooKernels"],
         "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "COpenBLAS"],
         "ZooNN": ["ZooBase", "ZooTensor", "ZooAutodiff"],
+        "ZooTokenizers": ["ZooBase"],
         "ZooFormats": ["ZooBase", "ZooTensor", "CZooKernels", "CArchive", "CHDF5", "CZlib", "CZooHDF5", "Yams"],
         "ZooCatalog": [
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
@@ -19,7 +20,8 @@ import ZooTestSupport
         "ZooMerge": ["ZooBase", "ZooTensor", "CZooKernels"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
-            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "CZooKernels",
+            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "ZooTokenizers",
+            "CZooKernels",
             "ArgumentParser",
         ],
         "zoo": ["ZooCLI"],

@@ -14,7 +14,8 @@ package struct Eval: ZooCommand {
             for, else the one that the trial's configuration names (a file in manifests/architectures), else what \
             names and shapes of the weights tell. Data are safetensors or npz files with tensors x_SPLIT and y_SPLIT, \
             or TASK.x_SPLIT and TASK.y_SPLIT for the split TASK.SPLIT; the split is 'test' unless given, several are \
-            separated by commas. Models that fail are listed and the rest is evaluated (exit status 3).
+            separated by commas. Language models are evaluated on texts, a .jsonl file or the lines of a .txt file: \
+            mean loss per token and perplexity. Models that fail are listed and the rest is evaluated (exit status 3).
 
             Example:
               zoo eval "where:zoo = 'digits-cnn' and epoch = last" --data zoos/data/digits.safetensors:test
@@ -55,6 +56,10 @@ package struct Eval: ZooCommand {
     }
 
     package func run(in session: Session) throws {
+        if TextFile.isText(data) {
+            return try TextEvaluation.run(
+                selectors, data: data, architecture: architecture, settings: set, batch: batch, session)
+        }
         let data = try EvaluationData(data, labels: labels)
         let architectures = try ArchitectureLibrary(session, explicit: architecture, settings: set)
         let selected = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)

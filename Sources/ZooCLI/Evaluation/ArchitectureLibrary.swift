@@ -70,12 +70,14 @@ final class ArchitectureLibrary {
     }
 
     /// The architecture of a checkpoint for inputs of the given extents.
+    ///
+    /// - Parameter beside: the configuration in the checkpoint's folder; the catalog's wins.
     func architecture(
-        of checkpoint: SelectedCheckpoint, tensors: [TensorInfo], inputShape: [Int]
+        of checkpoint: SelectedCheckpoint, tensors: [TensorInfo], inputShape: [Int], beside: JSONObject = JSONObject()
     ) throws -> ChosenArchitecture {
         let request = ArchitectureRequest(
             tensors: tensors, inputShape: inputShape,
-            config: try checkpoint.row.map { try config($0.modelID) } ?? JSONObject(),
+            config: try checkpoint.row.map { try beside.updated(with: config($0.modelID)) } ?? beside,
             settings: settings)
         if let known = chosen[request] { return try known.get() }
         let result = Result { try resolver.choose(request, explicit: explicit) }.mapError(ZooError.wrap)
@@ -95,5 +97,14 @@ final class ArchitectureLibrary {
         let opened = try Catalog(catalogPath)
         catalog = opened
         return opened
+    }
+}
+
+extension JSONObject {
+    /// The members of both, the other's where both have one.
+    fileprivate func updated(with other: JSONObject) -> JSONObject {
+        var result = self
+        for (key, value) in other { result[key] = value }
+        return result
     }
 }

@@ -182,7 +182,7 @@ def image_transformers():
           {"input": image, "labels": labels}, lambda m: m(image.double()), classes(labels))
     config = transformers.CLIPVisionConfig(
         hidden_size=16, intermediate_size=40, projection_dim=8, num_hidden_layers=2, num_attention_heads=4,
-        image_size=12, patch_size=4, hidden_act="quick_gelu", attn_implementation="eager")
+        image_size=12, patch_size=4, hidden_act="quick_gelu", attn_implementation="sdpa")
     clip = transformers.CLIPVisionModelWithProjection(config)
     values = torch.randn(3, 8)
     write("clip-vision", saved(config, "CLIPVisionModelWithProjection"), randomise(clip), {"input": image, "probe": values},
@@ -209,11 +209,11 @@ def language_models():
     tokens, mask = texts(31)
     whole = torch.ones_like(mask)
     config = transformers.GPT2Config(
-        vocab_size=31, n_positions=12, n_embd=16, n_layer=2, n_head=4, attn_implementation="eager")
+        vocab_size=31, n_positions=12, n_embd=16, n_layer=2, n_head=4, attn_implementation="sdpa")
     write("gpt2", saved(config, "GPT2LMHeadModel"), randomise(transformers.GPT2LMHeadModel(config)),
           {"tokens": tokens, "mask": whole}, lambda m: m(tokens.long()).logits, following(tokens, whole))
     shared = dict(vocab_size=31, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
-                  num_key_value_heads=2, max_position_embeddings=32, attn_implementation="eager")
+                  num_key_value_heads=2, max_position_embeddings=32, attn_implementation="sdpa")
     made = [
         ("llama", transformers.LlamaConfig(**shared, rope_theta=500.0), transformers.LlamaForCausalLM),
         ("llama-bias", transformers.LlamaConfig(**shared, attention_bias=True, mlp_bias=True, tie_word_embeddings=True),
@@ -232,7 +232,7 @@ def encoders():
     tokens, mask = texts(37)
     config = transformers.BertConfig(
         vocab_size=37, hidden_size=16, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=12, attn_implementation="eager")
+        max_position_embeddings=12, attn_implementation="sdpa")
     values = torch.randn(3, 7, 16)
     write("bert", saved(config, "BertModel"), randomise(transformers.BertModel(config)),
           {"tokens": tokens, "mask": mask, "probe": values},
