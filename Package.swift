@@ -62,7 +62,7 @@ let package = Package(
 
         // MARK: Analyses: values in, values out
 
-        .target(name: "ZooMerge", dependencies: ["ZooTensor", "CZooKernels"]),
+        .target(name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels"]),
 
         // MARK: Results and command line
 
@@ -91,7 +91,8 @@ let package = Package(
         .testTarget(
             name: "ZooCatalogTests",
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
-        .testTarget(name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooTestSupport"]),
+        .testTarget(
+            name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

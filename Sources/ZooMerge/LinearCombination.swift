@@ -26,6 +26,8 @@ public struct LinearCombination: ChunkedTensorSource {
         public var pairing: Pairing = .strict
         /// The output type of floating-point tensors; nil keeps each tensor's type in the first input.
         public var dtype: DType?
+        /// Weights of single tensors by name, one per input, instead of the common ones (learned soups).
+        public var tensorWeights: [String: [Double]] = [:]
         /// Refuse integer tensors that differ between inputs instead of taking the first input's.
         public var strictBuffers = false
 
@@ -40,6 +42,7 @@ public struct LinearCombination: ChunkedTensorSource {
     private let inputs: [any TensorSource]
     private let names: [String]
     private let strictBuffers: Bool
+    private let tensorWeights: [String: [Double]]
     private let plans: [String: Plan]
 
     /// How one tensor of the result is made.
@@ -74,6 +77,8 @@ public struct LinearCombination: ChunkedTensorSource {
         self.names = names
         self.weights = weights
         strictBuffers = options.strictBuffers
+        tensorWeights = options.tensorWeights
+        precondition(tensorWeights.values.allSatisfy { $0.count == inputs.count })
     }
 
     /// Prepares one tensor: opens it in every input.
@@ -85,6 +90,7 @@ public struct LinearCombination: ChunkedTensorSource {
             try ZooError.locate(names[index]) { try inputs[index].tensor(named: name) }
         }
         guard plan.info.dtype.isFloatingPoint else { return try buffer(tensors, plan) }
+        let weights = tensorWeights[name] ?? weights
         var used = plan.members.map { weights[$0] }
         if used.count < weights.count {
             let whole = weights.reduce(0, +), part = used.reduce(0, +)
