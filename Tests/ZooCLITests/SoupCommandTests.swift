@@ -153,8 +153,8 @@ import ZooTestSupport
         let reference = try golden()
         let expected = try #require(reference["interpolation_base_7"])
         let sweep = try #require(report["sweep"]?.array)
-        let losses = try #require(expected["val_loss"]?.array?.compactMap(\.double))
-        let accuracies = try #require(expected["val_acc"]?.array?.compactMap(\.double))
+        let losses = try #require(expected["val_loss"]?.array).compactMap(\.double)
+        let accuracies = try #require(expected["val_acc"]?.array).compactMap(\.double)
         #expect(sweep.count == 11)
         for (point, (loss, accuracy)) in zip(sweep, zip(losses, accuracies)) {
             #expect(abs((point["loss"]?.double ?? 0) - loss) < 1e-5 * loss)
@@ -163,6 +163,7 @@ import ZooTestSupport
         // The best accuracy is that of alpha 1, the fine-tuned model itself.
         #expect(report["weights"]?.array?.map { $0["weight"]?.double } == [0, 1])
         let found = try SampleZoo.open(output).tensor(named: "encoder.fc.bias").doubles()
-        #expect(found == (try SampleZoo.open(pair[1]).tensor(named: "encoder.fc.bias").doubles()))
+        let own = try SampleZoo.open(pair[1]).tensor(named: "encoder.fc.bias").doubles()
+        #expect(found == own)
     }
 }
