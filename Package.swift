@@ -9,7 +9,7 @@ let package = Package(
         .library(
             name: "ZooKit",
             targets: [
-                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
+                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooTrain", "ZooReport",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -64,13 +64,17 @@ let package = Package(
 
         .target(name: "ZooMerge", dependencies: ["ZooTensor", "CZooKernels"]),
 
+        // MARK: Training
+
+        .target(name: "ZooTrain", dependencies: ["ZooNN", "ZooFormats"]),
+
         // MARK: Results and command line
 
         .target(name: "ZooReport", dependencies: ["ZooTensor", "CZlib"]),
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport",
+                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport", "ZooTrain",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -92,6 +96,8 @@ let package = Package(
             name: "ZooCatalogTests",
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         .testTarget(name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooTestSupport"]),
+        .testTarget(
+            name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -17,9 +17,11 @@ import ZooTestSupport
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
         ],
         "ZooMerge": ["ZooBase", "ZooTensor", "CZooKernels"],
+        "ZooTrain": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
-            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "CZooKernels",
+            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "ZooTrain",
+            "CZooKernels",
             "ArgumentParser",
         ],
         "zoo": ["ZooCLI"],
