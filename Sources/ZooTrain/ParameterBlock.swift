@@ -4,7 +4,7 @@ import ZooTensor
 
 /// All floating-point tensors of a trial in one aligned block: parameters, running statistics and the optimiser's
 /// moments. Used by one thread at a time.
-final class ParameterBlock {
+package final class ParameterBlock {
     /// A tensor's place in the block.
     struct Slot {
         var info: TensorInfo
@@ -77,7 +77,7 @@ final class ParameterBlock {
     }
 
     /// The network as a checkpoint has it.
-    func stateDict() -> StateDict {
+    package func stateDict() -> StateDict {
         var state = StateDict()
         for info in infos {
             if let slot = slots[info.name] {

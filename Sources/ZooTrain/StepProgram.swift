@@ -66,9 +66,11 @@ final class StepProgram: Sendable {
     }
 }
 
-/// Programs and evaluators that trials share, made when first asked for.
-final class ProgramLibrary: Sendable {
+/// Programs that trials share, made when first asked for.
+package final class ProgramLibrary: Sendable {
     private let programs = Mutex<[ProgramKey: StepProgram]>([:])
+
+    package init() {}
 
     /// The program of a step; two threads that ask at once may both make it, and one is kept.
     func program(_ key: ProgramKey) throws -> StepProgram {

@@ -27,7 +27,7 @@ package struct EpochResult: Sendable, Hashable {
             object["\(split.name)_loss"] = split.loss.map { .double($0) } ?? .null
             object["\(split.name)_acc"] = split.accuracy.map { .double($0) } ?? .null
         }
-        object["lr"] = .double(learningRate)
+        object["learning_rate"] = .double(learningRate)
         object["training_iteration"] = .int(Int64(epoch))
         object["done"] = .bool(isLast)
         object["trial_id"] = .string(trial)
@@ -43,7 +43,7 @@ package struct EpochResult: Sendable, Hashable {
 package final class Trainer {
     let settings: TrialSettings
     let blueprint: ArchitectureBlueprint
-    let block: ParameterBlock
+    package let block: ParameterBlock
     private let data: TrainingData
     private let seed: TrainingSeed
     let trained: [String]
@@ -60,9 +60,9 @@ package final class Trainer {
     ///
     /// - Parameters:
     ///   - base: weights to begin with; nil to initialise.
-    ///   - order: the order of the samples of an epoch, for comparisons with other programs; nil draws one.
+    ///   - library: compiled programs, shared by all trials.
     /// - Throws: `mismatch` when data, weights and network do not fit together.
-    init(
+    package init(
         _ settings: TrialSettings, blueprint: ArchitectureBlueprint, data: TrainingData, seed: TrainingSeed,
         base: (any TensorSource)?, library: ProgramLibrary
     ) throws {

@@ -27,6 +27,8 @@ package struct TrialSettings: Sendable, Hashable {
     /// The manifest's sections with this trial's values in place: what a trial that is found is compared by.
     package var content = JSONObject()
 
+    package init() {}
+
     /// What the architecture is called in `params.json`.
     package var architectureName: String {
         architecture["name"]?.string ?? architecture["family"]?.string ?? architecture["file"]?.string ?? "base"
