@@ -77,7 +77,8 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
         case "occlude": self = .occlude(Int(max(0, min(1e6, number ?? 3))))
         default:
             throw ZooError(
-                .usage, "there is no transform '\(name)'", hint: NearestName.hint(name, in: Self.names, kind: "transforms"))
+                .usage, "there is no transform '\(name)'",
+                hint: NearestName.hint(name, in: Self.names, kind: "transforms"))
         }
     }
 
@@ -107,7 +108,9 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
             return
         default: break
         }
-        guard shape.count == 3 else { throw ZooError(.mismatch, "transform \(self) is for images; samples are \(shape)") }
+        guard shape.count == 3 else {
+            throw ZooError(.mismatch, "transform \(self) is for images; samples are \(shape)")
+        }
         let (height, width) = (shape[1], shape[2])
         if case .rotate(let turns) = self, turns != 2, height != width {
             throw ZooError(.mismatch, "transform \(self) is for square images; samples are \(shape)")
@@ -160,7 +163,7 @@ package struct TrainingData: Sendable {
     /// The data that a trial sees: its classes, its transforms, its label noise (on training labels alone).
     ///
     /// Noise of inputs is drawn with the seed of the command, not the trial's: a task is the same for all trials.
-    func prepared(_ settings: TrialSettings, base: UInt64) throws -> TrainingData {
+    package func prepared(_ settings: TrialSettings, base: UInt64) throws -> TrainingData {
         let classes = classCount
         func changed(_ samples: Samples, _ split: Int) throws -> Samples {
             guard !settings.transforms.isEmpty || settings.classes != nil || (split == 0 && settings.labelNoise > 0)
@@ -175,7 +178,9 @@ package struct TrainingData: Sendable {
                 var generator = CounterGenerator(TrainingSeed(base: base, trial: 0), "transform", split, index)
                 try transform.apply(&inputs, shape: samples.inputShape, &generator)
             }
-            if split == 0 { LabelNoise.apply(&labels, settings.labelNoise, classes, TrainingSeed(base: base, trial: settings.seed)) }
+            if split == 0 {
+                LabelNoise.apply(&labels, settings.labelNoise, classes, TrainingSeed(base: base, trial: settings.seed))
+            }
             return try Samples(
                 inputs: Tensor(inputs, shape: Shape([chosen.count] + samples.inputShape)),
                 labels: Tensor(labels, shape: [chosen.count]))

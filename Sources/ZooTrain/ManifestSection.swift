@@ -10,7 +10,8 @@ final class ManifestProblems {
     func check(_ file: String) throws {
         guard let first = list.first else { return }
         throw ZooError(
-            .usage, list.count == 1 ? "\(file): \(first)" : "\(file): \(list.count) problems\n" + list.joined(separator: "\n"),
+            .usage,
+            list.count == 1 ? "\(file): \(first)" : "\(file): \(list.count) problems\n" + list.joined(separator: "\n"),
             hint: "docs/train.md lists the keys")
     }
 }

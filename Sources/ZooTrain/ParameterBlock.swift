@@ -109,7 +109,9 @@ package final class ParameterBlock {
             for name in names {
                 guard let slot = slots[name] else { continue }
                 let values = try source.tensor(named: "\(moment)/\(name)").floats()
-                guard values.count == slot.count else { throw ZooError(.mismatch, "'\(moment)/\(name)' has another size") }
+                guard values.count == slot.count else {
+                    throw ZooError(.mismatch, "'\(moment)/\(name)' has another size")
+                }
                 (memory + (1 + index) * stride + slot.start).update(from: values, count: values.count)
             }
         }

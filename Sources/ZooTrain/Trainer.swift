@@ -189,7 +189,8 @@ package final class Trainer {
     private static func noteDivergence(_ result: inout EpochResult) {
         for index in result.splits.indices {
             guard let loss = result.splits[index].loss, !loss.isFinite else { continue }
-            result.failure = result.failure ?? "diverged: \(result.splits[index].name)_loss is \(loss) in epoch \(result.epoch)"
+            result.failure =
+                result.failure ?? "diverged: \(result.splits[index].name)_loss is \(loss) in epoch \(result.epoch)"
             result.splits[index].loss = nil
         }
     }

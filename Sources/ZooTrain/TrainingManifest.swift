@@ -19,7 +19,7 @@ package struct TrainingManifest: Sendable {
     /// The trials in order.
     package let trials: [TrialSettings]
 
-    static let rootKeys = [
+    package static let rootKeys = [
         "id", "title", "summary", "architecture", "data", "optimizer", "schedule", "init", "epochs", "batch_size",
         "drop_last", "label_smoothing", "label_noise", "augment", "transform", "classes", "seeds", "grid", "trials",
         "checkpoints", "base", "freeze",
@@ -29,7 +29,8 @@ package struct TrainingManifest: Sendable {
     static let axes: [String: [String]] = {
         var axes: [String: [String]] = [
             "nlin": ["architecture", "activation"], "optimizer": ["optimizer", "name"],
-            "schedule": ["schedule", "name"], "init": ["init", "name"], "seed": ["seed"], "checkpoints": ["checkpoints"],
+            "schedule": ["schedule", "name"], "init": ["init", "name"], "seed": ["seed"],
+            "checkpoints": ["checkpoints"],
         ]
         for key in ["width", "activation", "dropout", "hidden", "blocks", "channels", "kernels"] {
             axes[key] = ["architecture", key]
@@ -159,7 +160,9 @@ package struct TrainingManifest: Sendable {
         guard axes[key] == nil, !(key.contains(".") && rootKeys.contains(head)) else { return }
         if references(.object(root.object)).contains(key) { return }
         section.fault(
-            key, "sets nothing and no value refers to $\(key) (\(NearestName.hint(key, in: axes.keys.sorted(), kind: "axes")))")
+            key,
+            "sets nothing and no value refers to $\(key) (\(NearestName.hint(key, in: axes.keys.sorted(), kind: "axes")))"
+        )
     }
 
     private static func references(_ value: JSONValue) -> Set<String> {

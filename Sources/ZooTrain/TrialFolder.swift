@@ -151,7 +151,9 @@ struct TrialFolder {
                 guard let value = result[key], value != .null else { return "" }
                 let text = value.string ?? value.text()
                 let needsQuotes = text.contains { ",\"\n".contains($0) }
-                return needsQuotes ? "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\"" : text
+                return needsQuotes
+                    ? "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
+                        + "\"" : text
             }.joined(separator: ",")
         }
         return ([keys.joined(separator: ",")] + rows).joined(separator: "\n") + "\n"

@@ -56,7 +56,9 @@ package struct TrialSettings: Sendable, Hashable {
         if !frozen.isEmpty { config["training::freeze"] = .array(frozen.map { .string($0) }) }
         if !transforms.isEmpty { config["dataset::transform"] = .array(transforms.map { .string($0.description) }) }
         if let classes { config["dataset::classes"] = .array(classes.map { .int(Int64($0)) }) }
-        for (key, value) in axes where key.contains(".") { config[key.split(separator: ".").joined(separator: "::")] = value }
+        for (key, value) in axes where key.contains(".") {
+            config[key.split(separator: ".").joined(separator: "::")] = value
+        }
         config["seed"] = .int(Int64(seed))
         return config
     }

@@ -96,17 +96,24 @@ package struct ZooTraining: Sendable {
         return Trial(
             name: name, settings: settings, blueprint: blueprint,
             base: settings.base.flatMap { sources[$0] },
-            parameterCount: blueprint.tensors.reduce(0) { $0 + (trained.contains($1.name) ? $1.shape.elementCount : 0) },
+            parameterCount: blueprint.tensors.reduce(0) {
+                $0 + (trained.contains($1.name) ? $1.shape.elementCount : 0)
+            },
             steps: steps * settings.epochs)
     }
 
     /// A value as a part of a folder's name.
     private static func label(_ value: JSONValue) -> String {
         let text = value.string ?? value.text()
-        return String(String.UnicodeScalarView(text.unicodeScalars.map { scalar in
-            let isPlain = scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || "._+-".unicodeScalars.contains(scalar))
-            return isPlain ? scalar : "_"
-        }))
+        return String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { scalar in
+                    let isPlain =
+                        scalar.isASCII
+                        && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
+                            || "._+-".unicodeScalars.contains(scalar))
+                    return isPlain ? scalar : "_"
+                }))
     }
 
     private static func blueprint(
@@ -149,6 +156,8 @@ package struct ZooTraining: Sendable {
     /// - Throws: `interrupted`; running trials have saved their last whole epoch.
     package func run(jobs: Int, ended: @escaping @Sendable (Trial, Outcome) -> Void) throws -> [Outcome] {
         try makeFolder(path)
+        // Only when it is empty: a trial that failed leaves what it has.
+        defer { rmdir(growing) }
         return try Parallel.map(count: trials.count, jobs: jobs) { index in
             let trial = trials[index]
             let outcome: Outcome
@@ -160,6 +169,12 @@ package struct ZooTraining: Sendable {
         }
     }
 
+    /// Where trials grow: beside the zoo, under a name that no indexer of it looks into.
+    private var growing: String {
+        let cut = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+        return "\(path[..<cut]).\(path[cut...]).growing"
+    }
+
     private func trainer(_ trial: Trial) throws -> Trainer {
         try Trainer(
             trial.settings, blueprint: trial.blueprint, data: data.prepared(trial.settings, base: seed),
@@ -167,11 +182,9 @@ package struct ZooTraining: Sendable {
     }
 
     private func run(_ trial: Trial) throws -> Outcome {
-        // Beside the zoo, under a name that no indexer looks into.
-        let cut = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
         let folder = TrialFolder(
             name: trial.name, path: "\(path)/\(trial.name)",
-            work: "\(path[..<cut]).\(path[cut...]).growing/\(trial.name)", settings: trial.settings,
+            work: "\(growing)/\(trial.name)", settings: trial.settings,
             seed: TrainingSeed(base: seed, trial: trial.settings.seed))
         if try folder.finished() != nil { return .found }
         try makeFolder(folder.work)

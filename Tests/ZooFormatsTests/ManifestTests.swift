@@ -46,6 +46,10 @@ import ZooTestSupport
                 .json()
             #expect(schema.problems(value, definition: "dataset") == [], "\(name)")
         }
+        for name in try ManifestLibrary.yamlFiles(Self.folder + "/train") {
+            let value = try ManifestNode(text: ManifestLibrary.text(Self.folder + "/train/" + name), file: name).json()
+            #expect(schema.problems(value, definition: "training") == [], "\(name)")
+        }
     }
 
     @Test func schemaAndDecoderKnowTheSameKeys() throws {

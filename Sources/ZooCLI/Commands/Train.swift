@@ -31,7 +31,8 @@ package struct Train: ZooCommand {
     @Option(help: ArgumentHelp("Folder in which the zoo's folder is made.", valueName: "folder"))
     package var to: String = "zoos"
 
-    @Option(help: ArgumentHelp("Also pack the zoo: zip or tar.gz; the archive is cataloged instead.", valueName: "kind"))
+    @Option(
+        help: ArgumentHelp("Also pack the zoo: zip or tar.gz; the archive is cataloged instead.", valueName: "kind"))
     package var archive: String?
 
     @Flag(help: "List trials, parameters, steps and the estimated time, and train nothing.")
@@ -107,10 +108,12 @@ package struct Train: ZooCommand {
         try session.emit(
             [
                 "output": .string(training.path), "trials": .array(rows),
-                "steps": .int(Int64(training.trials.reduce(0) { $0 + $1.steps })), "estimated_seconds": .double(seconds),
+                "steps": .int(Int64(training.trials.reduce(0) { $0 + $1.steps })),
+                "estimated_seconds": .double(seconds),
             ], as: table)
         session.note(
-            "\(Quantity.count(training.trials.count)) trials, about \(Quantity.duration(seconds)) on \(session.jobs) threads")
+            "\(Quantity.count(training.trials.count)) trials, about \(Quantity.duration(seconds)) on \(session.jobs) threads"
+        )
     }
 
     private func finish(

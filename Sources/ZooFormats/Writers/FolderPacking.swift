@@ -83,7 +83,9 @@ public enum FolderPacking {
         }
         guard size < 1 << 33 else { throw ZooError(.unsupported, "\(path): too large for tar", hint: "pack as zip") }
         var header = [UInt8](repeating: 0, count: 512)
-        func put(_ bytes: [UInt8], at offset: Int) { header.replaceSubrange(offset..<offset + bytes.count, with: bytes) }
+        func put(_ bytes: [UInt8], at offset: Int) {
+            header.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+        }
         func octal(_ value: Int, _ digits: Int) -> [UInt8] {
             let text = String(value, radix: 8)
             return Array((String(repeating: "0", count: digits - text.count) + text).utf8)

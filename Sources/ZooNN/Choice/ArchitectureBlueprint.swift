@@ -257,7 +257,8 @@ struct ParameterSizes {
         try x.dropFirst().map { extent in
             let space = extent + 2 * node.integer("padding", default: 0) - kernel
             guard space >= 0 else {
-                throw ZooError(.usage, "architecture: '\(node.name)' has a kernel of \(kernel) for an extent of \(extent)")
+                throw ZooError(
+                    .usage, "architecture: '\(node.name)' has a kernel of \(kernel) for an extent of \(extent)")
             }
             return space / stride + 1
         }
