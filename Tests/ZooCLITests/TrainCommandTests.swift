@@ -82,6 +82,14 @@ import ZooTestSupport
         }
     }
 
+    @Test func divergedTrialsAreFlaggedAndNoFailure() throws {
+        let bench = try Workbench()
+        let report = try bench.json(
+            "train", Repository.path("manifests/train/digits-demo.yaml"), "--to", bench.file("zoos"), "-q")
+        #expect(report["trained"] == 4 && report["diverged"]?.array?.count == 1)
+        #expect(try bench.number("SELECT count(*) FROM model WHERE diverged") == 1)
+    }
+
     @Test func allFaultsOfAManifestAreListed() throws {
         let bench = try Workbench()
         let path = bench.file("bad.yaml")
