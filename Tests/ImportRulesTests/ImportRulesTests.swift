@@ -13,13 +13,15 @@ import ZooTestSupport
         "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "COpenBLAS"],
         "ZooNN": ["ZooBase", "ZooTensor", "ZooAutodiff"],
         "ZooFormats": ["ZooBase", "ZooTensor", "CZooKernels", "CArchive", "CHDF5", "CZlib", "CZooHDF5", "Yams"],
+        "ZooData": ["ZooBase", "ZooTensor", "ZooNN", "ZooFormats", "CZooImage"],
         "ZooCatalog": [
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
         ],
         "ZooMerge": ["ZooBase", "ZooTensor", "CZooKernels"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
-            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "CZooKernels",
+            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooMerge", "ZooReport", "ZooNN",
+            "CZooKernels",
             "ArgumentParser",
         ],
         "zoo": ["ZooCLI"],

@@ -13,6 +13,7 @@ package struct Zoo: ParsableCommand {
         Diff.self,
         Verify.self,
         Eval.self,
+        DataCommand.self,
         Average.self,
         Plot.self,
         Export.self,
