@@ -52,8 +52,9 @@ public struct PickledData: Sendable {
     /// A text; also bytes that are UTF-8, as Python 3 reads the texts of Python 2.
     public var text: String? {
         if let text = file.graph.text(value) { return text }
-        guard value.kind == .bytes else { return nil }
-        return file.graph.withSlice(value) { String(validating: $0, as: UTF8.self) }
+        return file.graph.byteString(value, most: 1 << 20).flatMap { bytes in
+            bytes.withUnsafeBytes { String(validating: $0, as: UTF8.self) }
+        }
     }
 
     /// The elements of a list, tuple or set.
