@@ -32,7 +32,7 @@ import ZooTestSupport
     }
 
     @Test func whatIsNotReadSaysSo() throws {
-        #expect(try failure { _ = try Picture(Oracle.bytes("pictures/cmyk.jpg")) }.contains("colours other than"))
+        #expect(failure { _ = try Picture(Oracle.bytes("pictures/cmyk.jpg")) }.contains("colours other than"))
         #expect(failure { _ = try Picture(Bytes([1, 2, 3])) } == "neither PNG nor JPEG")
         #expect(failure { _ = try Picture(.empty) } == "neither PNG nor JPEG")
         var large = try Oracle.bytes("pictures/rgb.png").array
