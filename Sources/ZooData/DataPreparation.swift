@@ -88,7 +88,9 @@ public struct DataPreparation: Sendable, Hashable {
     private func normalise(_ values: inout [Float], _ shape: [Int], _ divisor: Double?) throws {
         if let divisor {
             let by = Float(divisor)
-            for index in values.indices { values[index] /= by }
+            values.withUnsafeMutableBufferPointer { values in
+                for index in values.indices { values[index] /= by }
+            }
         }
         guard !mean.isEmpty else { return }
         let channels = shape.first ?? 1
@@ -97,10 +99,14 @@ public struct DataPreparation: Sendable, Hashable {
                 .mismatch, "\(mean.count) means and \(std.count) deviations for inputs of \(channels) channels")
         }
         let plane = max(1, shape.dropFirst().reduce(1, *))
-        for start in stride(from: 0, to: values.count, by: plane) {
-            let channel = mean.count == 1 ? 0 : start / plane % channels
-            let (center, width) = (Float(mean[channel]), Float(std[channel]))
-            for index in start..<min(values.count, start + plane) { values[index] = (values[index] - center) / width }
+        values.withUnsafeMutableBufferPointer { values in
+            for start in stride(from: 0, to: values.count, by: plane) {
+                let channel = mean.count == 1 ? 0 : start / plane % channels
+                let (center, width) = (Float(mean[channel]), Float(std[channel]))
+                for index in start..<min(values.count, start + plane) {
+                    values[index] = (values[index] - center) / width
+                }
+            }
         }
     }
 
