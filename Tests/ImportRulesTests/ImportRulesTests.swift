@@ -13,6 +13,7 @@ import ZooTestSupport
         "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "COpenBLAS"],
         "ZooNN": ["ZooBase", "ZooTensor", "ZooAutodiff"],
         "ZooFormats": ["ZooBase", "ZooTensor", "CZooKernels", "CArchive", "CHDF5", "CZlib", "CZooHDF5", "Yams"],
+        "ZooData": ["ZooBase", "ZooTensor", "ZooNN", "ZooFormats", "CZooImage"],
         "ZooCatalog": [
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
         ],
@@ -20,7 +21,7 @@ import ZooTestSupport
         "ZooTrain": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
-            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "ZooTrain",
+            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooMerge", "ZooReport", "ZooNN", "ZooTrain",
             "CZooKernels",
             "ArgumentParser",
         ],

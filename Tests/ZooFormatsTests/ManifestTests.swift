@@ -59,7 +59,8 @@ import ZooTestSupport
             ("layout", Manifest.layoutKeys), ("tree", Manifest.treeKeys), ("experiment", Manifest.experimentKeys),
             ("grid", Manifest.gridKeys), ("load", Manifest.directionKeys), ("temperature", Manifest.directionKeys),
             ("axis", Manifest.axisKeys), ("results", Manifest.resultsKeys), ("dataset", DatasetManifest.keys),
-            ("preparation", DatasetManifest.preparationKeys),
+            ("preparation", DatasetManifest.preparationKeys), ("normalise", DatasetManifest.normaliseKeys),
+            ("carving", DatasetManifest.carvingKeys),
         ]
         for (name, keys) in decoders {
             let definition = schema.definition(name)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ZooBase
 import ZooCatalog
+import ZooData
 import ZooFormats
 import ZooReport
 
@@ -41,7 +42,8 @@ package struct Doctor: ZooCommand {
     }
 
     /// Every module's checks; findings of one topic are shown together.
-    static let checks: [SystemCheck] = MachineChecks.all + FormatChecks.all + LoadedLibraries.all + [catalogCheck]
+    static let checks: [SystemCheck] =
+        MachineChecks.all + FormatChecks.all + PictureChecks.all + LoadedLibraries.all + [catalogCheck]
 
     /// Whether the catalog, when there is one, can be opened.
     private static let catalogCheck = SystemCheck("catalog") { places in

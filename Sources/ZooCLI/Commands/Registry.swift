@@ -14,6 +14,7 @@ package struct Zoo: ParsableCommand {
         Verify.self,
         Eval.self,
         Train.self,
+        DataCommand.self,
         Average.self,
         Plot.self,
         Export.self,

@@ -73,13 +73,11 @@ package struct Train: ZooCommand {
         try finish(training, manifest, outcomes, indexer, start, session)
     }
 
-    /// The samples of the manifest's splits: the one place where `train` reads data.
+    /// The samples of the manifest's splits.
     private static func data(_ data: TrainingManifest.Data) throws -> TrainingData {
         func samples(_ split: String, labels: String?) throws -> Samples {
-            guard let found = try EvaluationData("\(data.path):\(split)", labels: labels).splits.first else {
-                throw ZooError(.notFound, "\(data.path): no split '\(split)'")
-            }
-            return found.samples
+            let source = try DataSource("\(data.path):\(split)", labels: labels)
+            return try source.samples(split)
         }
         return TrainingData(
             train: try samples(data.train, labels: data.labels),
