@@ -111,6 +111,15 @@ extension LaneLayout {
         return nil
     }
 
+    /// Whether an operation takes the largest elements of its windows and their places are read by nobody else.
+    func isPlainMaximum(_ id: Int, _ windows: Windows) -> Bool {
+        let operands = old(id).operands
+        guard windows.axis > 0, windows.uniform != nil, uses[operands[1]] == 1,
+            old(id).shape.rank == windows.axis + 2
+        else { return false }
+        return old(operands[1]).operation == .windowArgmax(windows) && old(operands[1]).operands == [operands[0]]
+    }
+
     mutating func fusedClamp(_ id: Int) -> Int? {
         let x = old(id).operands[0]
         guard let (_, made) = producer(x), case .fused(let fused) = made.operation, var extras = fused.extras,

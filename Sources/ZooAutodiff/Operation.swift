@@ -91,6 +91,8 @@ enum Fused: Sendable, Hashable {
     case channelDots
     /// g · φ⁽ᵏ⁾(x): operands x, g.
     case slope(Unary)
+    /// The largest element of each window, where nobody asks for its place.
+    case maxPool(Windows)
     /// Rows to lanes: [samples, …] to [samples / 16, …, 16].
     case toLanes
     /// Lanes to rows.

@@ -43,6 +43,9 @@ package struct Eval: ZooCommand {
     @Option(help: ArgumentHelp("Samples per run of the program.", valueName: "number"))
     package var batch: Int = Evaluator.defaultBatch
 
+    @Flag(help: "Record the results in the catalog, as metrics eval_SPLIT_loss and eval_SPLIT_accuracy.")
+    package var record = false
+
     @OptionGroup package var output: OutputOptions
     @OptionGroup(title: "Common options") package var global: GlobalOptions
 
@@ -55,6 +58,7 @@ package struct Eval: ZooCommand {
     }
 
     package func run(in session: Session) throws {
+        let dataName = data
         let data = try EvaluationData(data, labels: labels)
         let architectures = try ArchitectureLibrary(session, explicit: architecture, settings: set)
         let selected = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)
@@ -68,6 +72,7 @@ package struct Eval: ZooCommand {
             try run.evaluate(split, samples, architectures) { progress.advance(by: $0) }
         }
         progress.finish()
+        if record { try run.record(data: dataName) }
         try session.emit(run.table)
         guard run.failures.isEmpty else {
             throw PartialFailure(run.failures, of: selected.count * data.splits.count, kind: "evaluations")
