@@ -41,7 +41,7 @@ struct LaneLayout {
             if let lanes = inLanes(id) {
                 asLanes[id] = lanes
             } else if asRows[id] == nil {
-                asRows[id] = fusedSum(id) ?? slopeInRows(id) ?? inRows(id)
+                asRows[id] = fusedSum(id) ?? fusedProduct(id) ?? slopeInRows(id) ?? inRows(id)
             }
         }
         b.generation = 0

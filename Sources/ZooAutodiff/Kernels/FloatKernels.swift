@@ -7,8 +7,8 @@ enum FloatKernels {
     static func lower(_ site: Site) -> Lowered? {
         switch site.operation {
         case .unary(let function): unary(function, site)
-        case .binary(let function): binary(function, site)
-        case .sum: channelSums(site)
+        case .binary(let function): binary(function, site) ?? rowBinary(function, site)
+        case .sum: channelSums(site) ?? rowSums(site)
         case .softmax(let axis): softmax(axis, site)
         case .logSumExp(let axis): logSumExp(axis, site)
         case .argmax(let axis): argmax(axis, site)
@@ -27,6 +27,7 @@ enum FloatKernels {
         case .channelDots: channelDots(site)
         case .slope(let function): slope(function, site)
         case .maxPool(let windows): maxPool(windows, site)
+        case .product(let form, let extras): product(form, extras, site)
         case .toLanes, .fromLanes: cross(fused == .toLanes, site)
         }
     }
