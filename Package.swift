@@ -38,6 +38,7 @@ let package = Package(
         // MARK: Kernels in C
 
         .target(name: "CZooKernels"),
+        .target(name: "CZooBLAS"),
         .target(name: "CZooHDF5", dependencies: ["CHDF5"]),
         .target(name: "CZooImage", dependencies: ["CPNG", "CJPEG"]),
         .target(name: "CZooSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
@@ -52,7 +53,7 @@ let package = Package(
 
         // MARK: The engine and networks as data
 
-        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "COpenBLAS"]),
+        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "CZooBLAS"]),
         .target(name: "ZooNN", dependencies: ["ZooAutodiff"]),
 
         // MARK: Data sets

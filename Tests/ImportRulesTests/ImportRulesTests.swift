@@ -10,7 +10,7 @@ import ZooTestSupport
     private static let allowed: [String: Set<String>] = [
         "ZooBase": ["CZooKernels"],
         "ZooTensor": ["ZooBase", "CZooKernels"],
-        "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "COpenBLAS"],
+        "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "CZooBLAS"],
         "ZooNN": ["ZooBase", "ZooTensor", "ZooAutodiff"],
         "ZooFormats": ["ZooBase", "ZooTensor", "CZooKernels", "CArchive", "CHDF5", "CZlib", "CZooHDF5", "Yams"],
         "ZooData": ["ZooBase", "ZooTensor", "ZooNN", "ZooFormats", "CZooImage"],

@@ -3,6 +3,7 @@ import ZooBase
 import ZooCatalog
 import ZooData
 import ZooFormats
+import ZooNN
 import ZooReport
 
 #if canImport(Glibc)
@@ -123,12 +124,13 @@ package struct Diagnosis: Sendable {
 
 /// Libraries that other modules may have brought into the process; those that are not there are left out.
 enum LoadedLibraries {
-    static let all: [SystemCheck] = [
-        SystemCheck("libraries") { _ in
-            let known = [("SQLite", "sqlite3_libversion"), ("OpenBLAS", "openblas_get_config")]
-            return known.compactMap { name, function in
-                Machine.loadedLibraryText(function).map { .init(name, .ok, value: .string($0)) }
+    static let all: [SystemCheck] =
+        [
+            SystemCheck("libraries") { _ in
+                let known = [("SQLite", "sqlite3_libversion")]
+                return known.compactMap { name, function in
+                    Machine.loadedLibraryText(function).map { .init(name, .ok, value: .string($0)) }
+                }
             }
-        }
-    ]
+        ] + EngineChecks.all
 }

@@ -40,6 +40,9 @@ package struct Eval: ZooCommand {
     @Option(help: ArgumentHelp("Samples per run of the program.", valueName: "number"))
     package var batch: Int = Evaluator.defaultBatch
 
+    @Flag(help: "Record the results in the catalog, as metrics eval_SPLIT_loss and eval_SPLIT_accuracy.")
+    package var record = false
+
     @OptionGroup package var output: OutputOptions
     @OptionGroup(title: "Common options") package var global: GlobalOptions
 
@@ -52,6 +55,7 @@ package struct Eval: ZooCommand {
     }
 
     package func run(in session: Session) throws {
+        let dataName = data.data
         let data = try data.open(session)
         let architectures = try ArchitectureLibrary(session, explicit: architecture, settings: set)
         let selected = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)
@@ -67,6 +71,7 @@ package struct Eval: ZooCommand {
             try run.evaluate(split, samples, architectures) { progress.advance(by: $0) }
         }
         progress.finish()
+        if record { try run.record(data: dataName) }
         try session.emit(run.table)
         guard run.failures.isEmpty else {
             throw PartialFailure(run.failures, of: selected.count * data.splits.count, kind: "evaluations")

@@ -87,6 +87,13 @@ final class ArchitectureLibrary {
         return try result.get()
     }
 
+    /// Reads the configurations of checkpoints' models in one go; without it each is read by itself.
+    func loadConfigs(of checkpoints: [SelectedCheckpoint]) throws {
+        let missing = Set(checkpoints.compactMap(\.row?.modelID)).subtracting(configs.keys)
+        guard !missing.isEmpty else { return }
+        configs.merge(try openCatalog().configs(of: missing.sorted())) { first, _ in first }
+    }
+
     private func config(_ model: Int64) throws -> JSONObject {
         if let known = configs[model] { return known }
         let config = try openCatalog().model(model).config
