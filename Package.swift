@@ -9,7 +9,8 @@ let package = Package(
         .library(
             name: "ZooKit",
             targets: [
-                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
+                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooData", "ZooCatalog", "ZooMerge",
+                "ZooTrain", "ZooReport",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -27,14 +28,19 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"]), .brew(["hdf5"])]),
         .systemLibrary(
+            name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas",
             providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: Kernels in C
 
         .target(name: "CZooKernels"),
+        .target(name: "CZooBLAS"),
         .target(name: "CZooHDF5", dependencies: ["CHDF5"]),
+        .target(name: "CZooImage", dependencies: ["CPNG", "CJPEG"]),
         .target(name: "CZooSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         // MARK: Foundation
@@ -47,8 +53,12 @@ let package = Package(
 
         // MARK: The engine and networks as data
 
-        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "COpenBLAS"]),
+        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "CZooBLAS"]),
         .target(name: "ZooNN", dependencies: ["ZooAutodiff"]),
+
+        // MARK: Data sets
+
+        .target(name: "ZooData", dependencies: ["ZooNN", "ZooFormats", "CZooImage"]),
 
         // MARK: Catalog
 
@@ -64,13 +74,17 @@ let package = Package(
 
         .target(name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels"]),
 
+        // MARK: Training
+
+        .target(name: "ZooTrain", dependencies: ["ZooNN", "ZooFormats"]),
+
         // MARK: Results and command line
 
         .target(name: "ZooReport", dependencies: ["ZooTensor", "CZlib"]),
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport",
+                "ZooCatalog", "ZooData", "ZooMerge", "ZooNN", "ZooReport", "ZooTrain",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -88,11 +102,14 @@ let package = Package(
             name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(name: "ZooDataTests", dependencies: ["ZooData", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooCatalogTests",
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         .testTarget(
             name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

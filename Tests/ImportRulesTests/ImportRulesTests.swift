@@ -10,16 +10,19 @@ import ZooTestSupport
     private static let allowed: [String: Set<String>] = [
         "ZooBase": ["CZooKernels"],
         "ZooTensor": ["ZooBase", "CZooKernels"],
-        "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "COpenBLAS"],
+        "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "CZooBLAS"],
         "ZooNN": ["ZooBase", "ZooTensor", "ZooAutodiff"],
         "ZooFormats": ["ZooBase", "ZooTensor", "CZooKernels", "CArchive", "CHDF5", "CZlib", "CZooHDF5", "Yams"],
+        "ZooData": ["ZooBase", "ZooTensor", "ZooNN", "ZooFormats", "CZooImage"],
         "ZooCatalog": [
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
         ],
         "ZooMerge": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "CZooKernels"],
+        "ZooTrain": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
-            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "CZooKernels",
+            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooMerge", "ZooReport", "ZooNN", "ZooTrain",
+            "CZooKernels",
             "ArgumentParser",
         ],
         "zoo": ["ZooCLI"],

@@ -149,7 +149,7 @@ package struct Average: ZooCommand {
         try checkPair(selected.count)
         let grid = try alphas.map { try Self.numbers($0) } ?? WiseSweep.defaultAlphas
         return try WiseSweep(
-            selected, alphas: grid, data: EvaluationData(data, labels: nil), options: options,
+            selected, alphas: grid, data: DataSource(data, seed: session.seed, defaultSplit: "val"), options: options,
             architectures: ArchitectureLibrary(session, explicit: architecture, settings: set), session: session)
     }
 

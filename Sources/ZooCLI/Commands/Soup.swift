@@ -31,8 +31,7 @@ package struct SoupCommand: ZooCommand {
     @Argument(help: "Checkpoints: files, folders, ARCHIVE!/MEMBER, ids, NAME@EPOCH, 'where:…'.")
     package var selectors: [String]
 
-    @Option(help: ArgumentHelp("Held-out data, and after a colon the split.", valueName: "file[:split]"))
-    package var data: String
+    @OptionGroup(title: "Held-out data") package var data: DataOption
 
     @Option(help: ArgumentHelp("The split that only the result is scored on; 'none' for none.", valueName: "split"))
     package var test: String?
@@ -65,9 +64,6 @@ package struct SoupCommand: ZooCommand {
 
     @Option(help: ArgumentHelp("learned: samples per step.", valueName: "number"))
     package var batch: Int = 256
-
-    @Option(help: ArgumentHelp("The tensor of the labels. Default: y_SPLIT.", valueName: "name"))
-    package var labels: String?
 
     @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
     package var architecture: String?
@@ -125,7 +121,7 @@ package struct SoupCommand: ZooCommand {
             parents: zip(recipe.ingredients, recipe.weights).map {
                 .init(checkpoint: kitchen.checkpoints[$0], coefficient: $1)
             }
-        ).record(session, dataset: data)
+        ).record(session, dataset: data.data)
         try session.emit(report.json(output: to), as: report.table)
         report.say(session, to)
     }

@@ -13,6 +13,7 @@ struct SoupKitchen {
     let heldOut: Samples
     /// The held-out split.
     let split: String
+    private let data: DataSource
     private let command: SoupCommand
     private let session: Session
     private let graph: ArchitectureGraph
@@ -24,11 +25,12 @@ struct SoupKitchen {
         self.command = command
         self.session = session
         isLoss = command.metric == .loss
-        let data = try EvaluationData(command.data, labels: command.labels)
+        data = try command.data.open(session, defaultSplit: "val")
         guard data.splits.count == 1 else {
             throw ZooError(.usage, "--data names \(data.splits.count) splits; a soup is scored on one")
         }
-        (split, heldOut) = data.splits[0]
+        split = data.splits[0]
+        heldOut = try data.samples(split)
         let architectures = try ArchitectureLibrary(
             session, explicit: command.architecture, settings: command.set)
         checkpoints = try SelectorResolver(catalogPath: session.catalogPath).resolve(command.selectors)
@@ -136,15 +138,13 @@ struct SoupKitchen {
     /// The samples of the test split, asked for or found beside the held-out one.
     func testSamples() throws -> Samples? {
         if command.test == "none" { return nil }
-        let file = command.data.hasSuffix(":" + split) ? String(command.data.dropLast(split.count + 1)) : command.data
         let sibling = split.hasSuffix("val") ? String(split.dropLast(3)) + "test" : nil
         guard let name = command.test ?? sibling, name != split else { return nil }
-        do {
-            return try EvaluationData("\(file):\(name)", labels: nil).splits[0].samples
-        } catch let error as ZooError where error.code == .notFound && command.test == nil {
+        guard command.test != nil || data.dataset.splits.contains(where: { $0.name == name }) else {
             session.note("the data has no split '\(name)': the soup is not scored on test data")
             return nil
         }
+        return try data.samples(name)
     }
 
     /// Result of a file that was written.

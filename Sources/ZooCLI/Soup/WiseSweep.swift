@@ -25,13 +25,13 @@ struct WiseSweep {
     /// - Throws: `usage` unless the data is one split; `mismatch` when data and network do not fit; `numeric` when no
     ///   mixture has a finite loss.
     init(
-        _ pair: [SelectedCheckpoint], alphas: [Double], data: EvaluationData, options: LinearCombination.Options,
+        _ pair: [SelectedCheckpoint], alphas: [Double], data: DataSource, options: LinearCombination.Options,
         architectures: ArchitectureLibrary, session: Session
     ) throws {
         guard data.splits.count == 1 else {
             throw ZooError(.usage, "--data names \(data.splits.count) splits; the sweep takes one")
         }
-        let samples = data.splits[0].samples
+        let samples = try data.samples(data.splits[0])
         let tensors = try architectures.tensors(of: pair[0])
         let chosen = try architectures.architecture(of: pair[0], tensors: tensors, inputShape: samples.inputShape)
         let evaluator = try Evaluator(chosen.graph, tensors: tensors, samples: samples)
