@@ -16,7 +16,7 @@ import ZooTestSupport
         "ZooCatalog": [
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
         ],
-        "ZooMerge": ["ZooBase", "ZooTensor", "CZooKernels"],
+        "ZooMerge": ["ZooBase", "ZooTensor", "CZooKernels", "CLAPACKE", "COpenBLAS", "Yams"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
             "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "CZooKernels",
