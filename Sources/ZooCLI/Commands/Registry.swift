@@ -14,6 +14,7 @@ package struct Zoo: ParsableCommand {
         Verify.self,
         Eval.self,
         Average.self,
+        Merge.self,
         Plot.self,
         Export.self,
         Doctor.self,
