@@ -26,14 +26,14 @@ public struct TensorStack: Sendable {
     /// - Parameter workingType: the recipe's `dtype`.
     public init(_ tensors: [Tensor], workingType: DType? = nil) {
         // Types without a kernel (8-bit floats) are widened first; they are small.
-        self.tensors = tensors.map { KernelType($0.dtype) == nil ? $0.converted(to: .float32) : $0 }
-        elementCount = tensors.first?.elementCount ?? 0
-        codes = self.tensors.compactMap { KernelType($0.dtype)?.rawValue }
+        let stored = tensors.map { KernelType($0.dtype) == nil ? $0.converted(to: .float32) : $0 }
         let wanted = workingType.flatMap { KernelType($0) }
-        rounding = wanted.flatMap { wanted in
-            wanted == .float64 || self.tensors.allSatisfy { KernelType($0.dtype) == wanted } ? nil : wanted
-        }
-        isWide = wanted == .float64 || (wanted == nil && self.tensors.contains { $0.dtype == .float64 })
+        self.tensors = stored
+        elementCount = stored.first?.elementCount ?? 0
+        codes = stored.compactMap { KernelType($0.dtype)?.rawValue }
+        let isRounded = wanted != nil && wanted != .float64 && stored.contains { KernelType($0.dtype) != wanted }
+        rounding = isRounded ? wanted : nil
+        isWide = wanted == .float64 || (wanted == nil && stored.contains { $0.dtype == .float64 })
     }
 
     var realCode: Int32 { isWide ? KernelType.float64.rawValue : KernelType.float32.rawValue }

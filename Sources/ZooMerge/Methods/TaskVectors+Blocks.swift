@@ -58,10 +58,11 @@ struct PreparedTaskVectors: BlockMerge {
             for (position, model) in merge.models.enumerated() {
                 let values = block.values[model]
                 if let trim = trims[position] {
+                    var (low, high) = ranks[position]
                     withUnsafePointer(to: trim.range) {
-                        zoo_merge_trim(
-                            block.isWide, block.count, $0, &ranks[position].low, &ranks[position].high, values)
+                        zoo_merge_trim(block.isWide, block.count, $0, &low, &high, values)
                     }
+                    ranks[position] = (low, high)
                     if inverse { zoo_merge_scale(block.isWide, block.count, 1 / density(position), values) }
                     continue
                 }

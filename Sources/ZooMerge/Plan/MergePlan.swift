@@ -44,13 +44,16 @@ public struct MergePlan: Sendable {
         guard let method = MergeMethods.named(recipe.method) else {
             throw ZooError(.usage, "'\(recipe.method)' is no merge method")
         }
+        var builder = PlanBuilder(MergePlan(empty: recipe, method, options))
+        try builder.build(resolve)
+        self = builder.plan
+    }
+
+    private init(empty recipe: Recipe, _ method: any MergeMethod.Type, _ options: MergeOptions) {
         self.recipe = recipe
         self.method = method
         self.options = options
         warnings = recipe.unknownKeys
-        var builder = PlanBuilder(self)
-        try builder.build(resolve)
-        self = builder.plan
     }
 
     /// The bytes of the result's tensors.
