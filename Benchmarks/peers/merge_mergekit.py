@@ -1,6 +1,6 @@
 """`zoo merge` beside mergekit: the same recipe over the same files in the same run.
 
-    MERGEKIT_YAML=venv/bin/mergekit-yaml venv/bin/python merge_mergekit.py ZOO [--megabytes 500] [--models 3]
+    venv/bin/python merge_mergekit.py ZOO [--megabytes 500] [--models 3]
         [--dtype float32|bfloat16] [--methods linear,ties,…] [--folder DIR] [--repeat 1]
 
 mergekit lives in a virtual environment of its own (Benchmarks/peers/mergekit.sh makes it). Writes synthetic models of
@@ -95,16 +95,24 @@ def recipe(method, paths, dtype):
     return text + (f"parameters: {{{parameters}}}\n" if parameters else "")
 
 
+# A small process between: a child's peak memory starts from that of the process that started it.
+LAUNCHER = """
+import os, sys
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+print("\\n@@", usage.ru_maxrss * 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def timed(command):
     """Seconds and the peak resident bytes of a command."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    run = subprocess.run([sys.executable, "-S", "-E", "-c", LAUNCHER, *command], capture_output=True, text=True)
     seconds = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"{command}: {text.decode()[-2000:]}")
-    return seconds, usage.ru_maxrss * 1024
+    if run.returncode != 0:
+        sys.exit(f"{command}: {run.stderr[-2000:]}")
+    return seconds, int(run.stdout.rsplit("@@", 1)[1])
 
 
 def open_all(folder):
@@ -118,14 +126,19 @@ def open_all(folder):
 
 
 def difference(left, right):
-    """The largest difference of any tensor, relative to its largest element, and where."""
+    """The largest difference of any tensor, relative to its largest element, where, and the share of elements that
+    differ by more than 1e-6 of it."""
     a, b = open_all(left), open_all(right)
     assert set(a) == set(b), sorted(set(a) ^ set(b))[:3]
     worst = (0.0, "")
+    beyond = total = 0
     for name in a:
         x, y = a[name].get_tensor(name).float(), b[name].get_tensor(name).float()
-        worst = max(worst, (float((x - y).abs().max() / y.abs().max()), name))
-    return worst
+        distance = (x - y).abs() / y.abs().max()
+        worst = max(worst, (float(distance.max()), name))
+        beyond += int((distance > 1e-6).sum())
+        total += y.numel()
+    return (*worst, beyond / total)
 
 
 def main():
@@ -138,7 +151,7 @@ def main():
     parser.add_argument("--folder", default="merge-benchmark")
     parser.add_argument("--repeat", type=int, default=1)
     options = parser.parse_args()
-    peer = os.environ.get("MERGEKIT_YAML", os.path.join(os.path.dirname(sys.executable), "mergekit-yaml"))
+    peer = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "mergekit_yaml.py")]
     dtype = getattr(torch, options.dtype)
     shapes, config = layout(options.megabytes, dtype)
     folder = os.path.join(options.folder, f"{options.dtype}-{options.megabytes:g}")
@@ -154,7 +167,7 @@ def main():
         for _ in range(options.repeat):
             for out in (ours, theirs):
                 shutil.rmtree(out, ignore_errors=True)
-            for name, command in (("mergekit", [peer, file, theirs, "--allow-crimes", "--no-copy-tokenizer"]),
+            for name, command in (("mergekit", [*peer, file, theirs, "--allow-crimes", "--no-copy-tokenizer"]),
                                   ("zoo", [options.zoo, "merge", file, ours, "--quiet"])):
                 seconds, peak = timed(command)
                 times[name].append(seconds)
@@ -163,7 +176,7 @@ def main():
             row[f"{name}_seconds"] = round(float(np.median(times[name])), 2)
         row["ratio"] = round(row["mergekit_seconds"] / row["zoo_seconds"], 1)
         if method not in RANDOM:
-            row["difference"], row["where"] = difference(ours, theirs)
+            row["difference"], row["where"], row["share_beyond_1e-6"] = difference(ours, theirs)
         print(json.dumps(row), flush=True)
     for out in (ours, theirs):
         shutil.rmtree(out, ignore_errors=True)

@@ -7,4 +7,4 @@ folder=${1:?"folder of the virtual environment"}
 python3 -m venv "$folder"
 "$folder/bin/pip" install --quiet torch==2.13.0 numpy safetensors pyyaml networkx huggingface_hub click tqdm \
     "pydantic<2.11" transformers sentencepiece psutil regex
-"$folder/bin/pip" install --quiet --no-deps mergekit==0.1.4 immutables accelerate
+"$folder/bin/pip" install --quiet --no-deps mergekit==0.1.4 immutables accelerate peft

@@ -142,7 +142,9 @@ import ZooTestSupport
 
     @Test func losslessSingularVectorsOfOneTaskAreTheTask() throws {
         let values = noise(3, 60)
-        let kitchen = Kitchen(models: ["base": model([Double](repeating: 0, count: 60), [6, 10]), "A": model(values, [6, 10])])
+        let kitchen = Kitchen(models: [
+            "base": model([Double](repeating: 0, count: 60), [6, 10]), "A": model(values, [6, 10]),
+        ])
         let found = try kitchen.values(recipe("tsv", [("A", "")], base: "base", parameters: "lossless: true"))
         #expect(largestDifference(found, values) < 1e-12)
         let cabs = try kitchen.values(recipe("cabs", [("A", "weight: 1, n: 1, m: 3")], base: "base"))

@@ -79,9 +79,13 @@ import ZooTestSupport
     }
 
     @Test func misfitsAreReportedTogether() throws {
-        let plan = try kitchen.plan(recipe("linear", [("A", "weight: 1"), ("short", "weight: 1"), ("wide", "weight: 1")]))
+        let plan = try kitchen.plan(
+            recipe("linear", [("A", "weight: 1"), ("short", "weight: 1"), ("wide", "weight: 1")]))
         #expect(plan.problems.contains { $0.contains("different numbers of layers") && $0.contains("short 3") })
-        #expect(plan.problems.contains { $0.contains("'model.embed_tokens.weight'") && $0.contains("--truncate-embeddings") })
+        #expect(
+            plan.problems.contains {
+                $0.contains("'model.embed_tokens.weight'") && $0.contains("--truncate-embeddings")
+            })
         #expect(throws: ZooError.self) { try MergedModel(plan) }
         let missing = try kitchen.plan(recipe("linear", [("A", "weight: 1"), ("nobody", "weight: 1")]))
         #expect(missing.problems.contains { $0.contains("no model 'nobody'") })

@@ -35,14 +35,14 @@ package struct Merge: ZooCommand {
     @Flag(help: "List methods with their parameters.")
     package var listMethods = false
 
-    @Option(help: ArgumentHelp("Largest shard: bytes, or with K, M, B for 10^3, 10^6, 10^9.", valueName: "size"))
+    @Option(help: ArgumentHelp("Largest shard: bytes, or with K, M, B for 10^3, 10^6, 10^9.", valueName: "n"))
     package var outShardSize: String = "5B"
 
-    @Flag(inversion: .prefixedNo, help: "Copy tokenizer files of the base, else of the first model.")
-    package var copyTokenizer = true
+    @Flag(help: "Copy no tokenizer files (of the base, else the first model).")
+    package var noCopyTokenizer = false
 
-    @Flag(inversion: .prefixedNo, help: "Write README.md with models, method and recipe.")
-    package var writeModelCard = true
+    @Flag(help: "Write no README.md with models, method and recipe.")
+    package var noModelCard = false
 
     @Flag(help: "Merge each tensor over the models that have it.")
     package var tensorUnion = false
@@ -143,8 +143,8 @@ package struct Merge: ZooCommand {
         if let config = plan.config {
             files.append(("config.json", .text(JSONValue.object(config).text(indent: 2) + "\n")))
         }
-        if writeModelCard { files.append(("README.md", .text(plan.card(name: name)))) }
-        if copyTokenizer, let folder = plan.donor?.folder {
+        if !noModelCard { files.append(("README.md", .text(plan.card(name: name)))) }
+        if !noCopyTokenizer, let folder = plan.donor?.folder {
             for name in HuggingFaceFolder.companionNames where MergeModels.isReadable("\(folder)/\(name)") {
                 files.append((name, .copy(of: "\(folder)/\(name)")))
             }
@@ -167,12 +167,14 @@ package struct Merge: ZooCommand {
     // MARK: Reports
 
     private func report(_ plan: MergePlan, written: String?, _ session: Session) throws {
-        let shards = max(1, (plan.byteCount + (try Self.shardSize(outShardSize)) / 2) / (try Self.shardSize(outShardSize)))
+        let shards = SafetensorsWriter.shardCount(
+            plan.tensors.map(\.call.info), maximumShardBytes: try Self.shardSize(outShardSize))
         let peak = plan.peakByteCount(jobs: session.jobs)
         var json = JSONObject([
             ("method", .string(plan.method.name)), ("tensors", .int(Int64(plan.tensors.count))),
             ("bytes", .int(Int64(plan.byteCount))), ("output", written.map { .string($0) } ?? .null),
-            ("peak_bytes", .int(Int64(peak))), ("shards", .int(Int64(shards))), ("seed", .int(Int64(clamping: session.seed))),
+            ("peak_bytes", .int(Int64(peak))), ("shards", .int(Int64(shards))),
+            ("seed", .int(Int64(clamping: session.seed))),
             ("models", .array(plan.inputs.map { .string($0.label) })),
             ("base", plan.base.map { .string(plan.inputs[$0].label) } ?? .null),
         ])

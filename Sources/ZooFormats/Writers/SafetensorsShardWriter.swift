@@ -54,6 +54,11 @@ extension SafetensorsWriter {
         return names + [ShardedCheckpoint.safetensorsIndexName]
     }
 
+    /// How many shards `writeSharded` cuts tensors into.
+    public static func shardCount(_ infos: [TensorInfo], maximumShardBytes: Int) -> Int {
+        shardPlan(infos, maximumShardBytes: maximumShardBytes).count
+    }
+
     /// Tensors per shard, in the order of the source.
     static func shardPlan(_ infos: [TensorInfo], maximumShardBytes: Int) -> [[TensorInfo]] {
         var shards: [[TensorInfo]] = [[]]

@@ -5,15 +5,15 @@ import ZooBase
 ///
 /// Importance is |b − a| times the Kullback-Leibler divergence of the row's softmaxes; the threshold is the median plus
 /// 1.5 interquartile ranges, by exact selection (the reference samples large tensors).
-public enum ArceeFusion: MergeMethod {
-    public static let name = "arcee_fusion"
-    public static let summary = "takes the other model's values where they matter most"
-    public static let source = "mergekit"
-    public static let parameters: [MergeParameter] = []
-    public static let base = BaseUse.oneOfTwo
-    public static let models = 1...1
+enum ArceeFusion: MergeMethod {
+    static let name = "arcee_fusion"
+    static let summary = "takes the other model's values where they matter most"
+    static let source = "mergekit"
+    static let parameters: [MergeParameter] = []
+    static let base = BaseUse.oneOfTwo
+    static let models = 1...1
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         guard let base = call.base, let other = call.others.first else { return Combination(weights: [1]) }
         return Kernel(base: base, other: other, length: max(1, call.rowLength))
     }

@@ -2,15 +2,15 @@ import CZooKernels
 import ZooBase
 
 /// MagMax: at each position the change of largest magnitude (Marczak et al. 2024).
-public enum MagMax: MergeMethod {
-    public static let name = "magmax"
-    public static let summary = "at each position the largest change"
-    public static let source = "arXiv 2407.06322"
-    public static let parameters: [MergeParameter] = [.number("alpha", 0.5, "scales the merged task vector")]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+enum MagMax: MergeMethod {
+    static let name = "magmax"
+    static let summary = "at each position the largest change"
+    static let source = "arXiv 2407.06322"
+    static let parameters: [MergeParameter] = [.number("alpha", 0.5, "scales the merged task vector")]
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         guard let base = call.base else { throw call.fault(.usage, "the base model lacks it") }
         let alpha = call.parameters.number("alpha")
         return DeltaBlocks(base: base, models: call.others) { block, deltas, base, output in
@@ -20,19 +20,19 @@ public enum MagMax: MergeMethod {
 }
 
 /// Consensus merging: the summed task vector where at least two models' own changes stand out (Wang et al. 2024).
-public enum Consensus: MergeMethod {
-    public static let name = "consensus"
-    public static let summary = "the summed change where enough models' masks agree"
-    public static let source = "arXiv 2405.07813"
-    public static let parameters: [MergeParameter] = [
+enum Consensus: MergeMethod {
+    static let name = "consensus"
+    static let summary = "the summed change where enough models' masks agree"
+    static let source = "arXiv 2405.07813"
+    static let parameters: [MergeParameter] = [
         .number("lambda", 0.4, "a change counts when larger than lambda times the rest of the sum"),
         .number("least", 2, "how many models must count"),
         .number("alpha", 0.3, "scales the merged task vector"),
     ]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         guard let base = call.base else { throw call.fault(.usage, "the base model lacks it") }
         let lambda = call.parameters.number("lambda"), alpha = call.parameters.number("alpha")
         let least = max(0, Int(call.parameters.number("least")))

@@ -2,15 +2,15 @@ import CZooKernels
 import ZooBase
 
 /// RAM: values that one model alone changed stay whole, values that several changed are averaged.
-public enum RAM: MergeMethod {
-    public static let name = "ram"
-    public static let summary = "unique changes whole, shared changes averaged"
-    public static let source = "mergekit"
-    public static let parameters: [MergeParameter] = [.number("epsilon", 1e-5, "smaller changes do not count")]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+enum RAM: MergeMethod {
+    static let name = "ram"
+    static let summary = "unique changes whole, shared changes averaged"
+    static let source = "mergekit"
+    static let parameters: [MergeParameter] = [.number("epsilon", 1e-5, "smaller changes do not count")]
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         guard let base = call.base else { throw call.fault(.usage, "the base model lacks it") }
         guard !call.others.isEmpty else { return Combination(weights: [1]) }
         return UniqueMerge(
@@ -19,19 +19,19 @@ public enum RAM: MergeMethod {
 }
 
 /// RAM+ with tensor-level rescaling: unique changes are multiplied by 1 + r·clamp(shared / unique, 0, alpha).
-public enum RAMPlus: MergeMethod {
-    public static let name = "ramplus_tl"
-    public static let summary = "ram with unique changes enlarged by how much is shared"
-    public static let source = "mergekit"
-    public static let parameters: [MergeParameter] = [
+enum RAMPlus: MergeMethod {
+    static let name = "ramplus_tl"
+    static let summary = "ram with unique changes enlarged by how much is shared"
+    static let source = "mergekit"
+    static let parameters: [MergeParameter] = [
         .number("r", 0.1, "how much unique changes are enlarged"),
         .number("alpha", 0.2, "the most that the ratio of shared to unique counts"),
         .number("epsilon", 1e-5, "smaller changes do not count"),
     ]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         guard let base = call.base else { throw call.fault(.usage, "the base model lacks it") }
         guard !call.others.isEmpty else { return Combination(weights: [1]) }
         return UniqueMerge(

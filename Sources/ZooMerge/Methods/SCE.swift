@@ -3,19 +3,19 @@ import ZooBase
 
 /// SCE: select the positions where task vectors vary most, calculate weights from their energy, erase the minority
 /// sign (Wan et al. 2024, FuseChat).
-public enum SCE: MergeMethod {
-    public static let name = "sce"
-    public static let summary = "select by variance, weigh by energy, erase minority signs"
-    public static let source = "arXiv 2408.07990"
-    public static let parameters: [MergeParameter] = [
+enum SCE: MergeMethod {
+    static let name = "sce"
+    static let summary = "select by variance, weigh by energy, erase minority signs"
+    static let source = "arXiv 2408.07990"
+    static let parameters: [MergeParameter] = [
         .number("select_topk", 1, "the share of positions that stay"),
         .flag("int8_mask", false, "accepted; changes nothing"),
         .number("sce_floor", 1e-6, "sums of energies below it give equal weights (ours; the reference's value)"),
     ]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         guard let base = call.base else { throw call.fault(.usage, "the base model lacks it") }
         guard !call.others.isEmpty else { return Combination(weights: [1]) }
         return Kernel(

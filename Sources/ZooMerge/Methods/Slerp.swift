@@ -2,15 +2,15 @@ import Foundation
 import ZooBase
 
 /// Spherical interpolation between the base (t = 0) and the other model (t = 1), linear when they are nearly parallel.
-public enum Slerp: MergeMethod {
-    public static let name = "slerp"
-    public static let summary = "spherical interpolation from the base model to the other"
-    public static let source = "Shoemake 1985; mergekit"
-    public static let parameters: [MergeParameter] = [.number("t", nil, "0 gives the base, 1 the other model")]
-    public static let base = BaseUse.oneOfTwo
-    public static let models = 1...1
+enum Slerp: MergeMethod {
+    static let name = "slerp"
+    static let summary = "spherical interpolation from the base model to the other"
+    static let source = "Shoemake 1985; mergekit"
+    static let parameters: [MergeParameter] = [.number("t", nil, "0 gives the base, 1 the other model")]
+    static let base = BaseUse.oneOfTwo
+    static let models = 1...1
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         guard let base = call.base, let other = call.others.first else {
             return Combination(weights: call.members.map { _ in 1 })
         }
@@ -30,19 +30,19 @@ public enum Slerp: MergeMethod {
 }
 
 /// Spherical interpolation of two models or of their differences from a base, over whole tensors, rows or columns.
-public enum NuSlerp: MergeMethod {
-    public static let name = "nuslerp"
-    public static let summary = "spherical interpolation by weights, of models or task vectors, whole or row by row"
-    public static let source = "mergekit"
-    public static let parameters: [MergeParameter] = [
+enum NuSlerp: MergeMethod {
+    static let name = "nuslerp"
+    static let summary = "spherical interpolation by weights, of models or task vectors, whole or row by row"
+    static let source = "mergekit"
+    static let parameters: [MergeParameter] = [
         .flag("nuslerp_row_wise", false, "with flatten off: vectors along the first axis instead of the last"),
         .flag("nuslerp_flatten", true, "the whole tensor is one vector"),
         .perModel("weight", nil, "the model's weight: t is the second's share"),
     ]
-    public static let base = BaseUse.optional
-    public static let models = 2...2
+    static let base = BaseUse.optional
+    static let models = 2...2
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         let others = call.others
         guard others.count == 2 else {
             guard call.members.count == 1 else {
@@ -72,19 +72,19 @@ public enum NuSlerp: MergeMethod {
 }
 
 /// Spherical mean of several models by one step in the tangent space at their weighted direction.
-public enum MultiSlerp: MergeMethod {
-    public static let name = "multislerp"
-    public static let summary = "weighted spherical mean of several models or task vectors"
-    public static let source = "mergekit"
-    public static let parameters: [MergeParameter] = [
+enum MultiSlerp: MergeMethod {
+    static let name = "multislerp"
+    static let summary = "weighted spherical mean of several models or task vectors"
+    static let source = "mergekit"
+    static let parameters: [MergeParameter] = [
         .flag("normalize_weights", true, "divide the weights by their sum"),
         .number("eps", 1e-8, "keeps divisions by norms finite"),
         .perModel("weight", nil, "the model's weight"),
     ]
-    public static let base = BaseUse.optional
-    public static let models = 1...Int.max
+    static let base = BaseUse.optional
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         let others = call.others
         guard others.count > 1 else {
             return Combination(weights: call.members.map { $0.isBase && call.members.count > 1 ? 0 : 1 })
@@ -109,8 +109,8 @@ public enum MultiSlerp: MergeMethod {
         let count = gram.count
         let lengths = (0..<count).map { gram.norm($0) + eps }
         let units = Gram(
-            count: count, values: (0..<count * count).map { gram.values[$0] / (lengths[$0 / count] * lengths[$0 % count]) }
-        )
+            count: count,
+            values: gram.values.indices.map { gram.values[$0] / (lengths[$0 / count] * lengths[$0 % count]) })
         let size = units.dot(weights, weights).squareRoot()
         guard size >= eps else { return count == 2 ? weights : nil }
         let mean = weights.map { $0 / size }
@@ -126,19 +126,19 @@ public enum MultiSlerp: MergeMethod {
 }
 
 /// The Riemannian (Karcher) mean of the directions on the sphere, times the mean norm.
-public enum Karcher: MergeMethod {
-    public static let name = "karcher"
-    public static let summary = "Riemannian mean of the models' directions, times their mean norm"
-    public static let source = "mergekit; Karcher 1977"
-    public static let parameters: [MergeParameter] = [
+enum Karcher: MergeMethod {
+    static let name = "karcher"
+    static let summary = "Riemannian mean of the models' directions, times their mean norm"
+    static let source = "mergekit; Karcher 1977"
+    static let parameters: [MergeParameter] = [
         .number("max_iter", 10, "the most iterations"),
         .number("tol", 1e-5, "norms and steps below it count as zero"),
         .perModel("weight", 1, "the model's share of the mean (ours; equal by default)"),
     ]
-    public static let base = BaseUse.joins
-    public static let models = 1...Int.max
+    static let base = BaseUse.joins
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         let weights = call.members.map { $0.parameters.number("weight") }
         let sum = weights.reduce(0, +)
         guard sum > 0, weights.allSatisfy({ $0 >= 0 }) else {
@@ -192,33 +192,34 @@ public enum Karcher: MergeMethod {
 }
 
 /// Model Stock: between the base and the mean of the fine-tuned models, as far as their angle says.
-public enum ModelStock: MergeMethod {
-    public static let name = "model_stock"
-    public static let summary = "between base and mean, by the angle between the task vectors"
-    public static let source = "arXiv 2403.19522"
-    public static let parameters: [MergeParameter] = [
+enum ModelStock: MergeMethod {
+    static let name = "model_stock"
+    static let summary = "between base and mean, by the angle between the task vectors"
+    static let source = "arXiv 2403.19522"
+    static let parameters: [MergeParameter] = [
         .flag("filter_wise", false, "an angle for each row instead of each tensor"),
         .flag("clamp_t", false, "keep t within 0 and 1 (ours)"),
     ]
-    public static let base = BaseUse.required
-    public static let models = 2...Int.max
+    static let base = BaseUse.required
+    static let models = 2...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         let others = call.others
         guard let base = call.base, others.count >= 2 else {
             if call.members.count == 1, call.base != nil { return Combination(weights: [1]) }
             throw call.fault(.usage, "model_stock needs the base and two models, found \(call.members.count) tensors")
         }
         let layout: GramMerge.Layout = call.parameters.flag("filter_wise") ? .rows(length: call.rowLength) : .flat
-        let clamps = call.parameters.flag("clamp_t")
+        let clamps = call.parameters.flag("clamp_t"), guards = !call.imitatesReference
         return GramMerge(vectors: others, origin: base, layout: layout) { gram in
-            let t = share(gram, clamps: clamps)
+            let t = share(gram, clamps: clamps, guards: guards)
             return others.map { _ in t / Double(others.count) }
         }
     }
 
-    /// t = K c / (1 + (K − 1) c), c the mean cosine of all pairs.
-    static func share(_ gram: Gram, clamps: Bool) -> Double {
+    /// t = K c / (1 + (K − 1) c), c the mean cosine of all pairs. Where the divisor is not positive the mean of the
+    /// cosines is no angle any more, and t is 0; the reference takes what the quotient gives.
+    static func share(_ gram: Gram, clamps: Bool, guards: Bool) -> Double {
         let count = gram.count
         var sum = 0.0
         for i in 0..<count {
@@ -228,7 +229,7 @@ public enum ModelStock: MergeMethod {
         }
         let cosine = sum / Double(count * (count - 1) / 2)
         let divisor = 1 + Double(count - 1) * cosine
-        let t = divisor <= 1e-8 ? 0 : Double(count) * cosine / divisor
+        let t = guards && divisor <= 1e-8 ? 0 : Double(count) * cosine / divisor
         return clamps ? min(1, max(0, t)) : t
     }
 }

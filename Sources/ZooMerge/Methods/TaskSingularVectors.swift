@@ -2,18 +2,18 @@ import ZooBase
 
 /// TSV-Merge: the leading singular triplets of each task vector, orthogonalised against each other (Gargiulo et al.
 /// 2025).
-public enum TaskSingularVectors: MergeMethod {
-    public static let name = "tsv"
-    public static let summary = "leading singular vectors of each task vector, orthogonalised together"
-    public static let source = "arXiv 2412.00081"
-    public static let parameters: [MergeParameter] = [
+enum TaskSingularVectors: MergeMethod {
+    static let name = "tsv"
+    static let summary = "leading singular vectors of each task vector, orthogonalised together"
+    static let source = "arXiv 2412.00081"
+    static let parameters: [MergeParameter] = [
         .number("alpha", 1, "scales the merged task vector"),
         .flag("lossless", false, "keep all singular vectors of each task instead of its share"),
     ]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         let keepsAll = call.parameters.flag("lossless")
         return try SpectralMerge(call) { vectors in
             let parts = try vectors.map { try $0.singularValues() }
@@ -28,15 +28,15 @@ public enum TaskSingularVectors: MergeMethod {
 }
 
 /// Iso-C: the summed task vector with all singular values set to their mean (Marczak et al. 2025).
-public enum IsoC: MergeMethod {
-    public static let name = "iso_c"
-    public static let summary = "the summed task vector with equal singular values"
-    public static let source = "arXiv 2502.04959"
-    public static let parameters: [MergeParameter] = [.number("alpha", 1, "scales the merged task vector")]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+enum IsoC: MergeMethod {
+    static let name = "iso_c"
+    static let summary = "the summed task vector with equal singular values"
+    static let source = "arXiv 2502.04959"
+    static let parameters: [MergeParameter] = [.number("alpha", 1, "scales the merged task vector")]
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         try SpectralMerge(call) { vectors in
             let (u, sigma, v) = try vectors.dropFirst().reduce(vectors[0], +).singularValues()
             let mean = sigma.reduce(0, +) / Double(max(1, sigma.count))
@@ -46,24 +46,25 @@ public enum IsoC: MergeMethod {
 }
 
 /// Iso-CTS: a common subspace of the sum and task-specific directions beside it, all with equal singular values.
-public enum IsoCTS: MergeMethod {
-    public static let name = "iso_cts"
-    public static let summary = "common and task-specific directions with equal singular values"
-    public static let source = "arXiv 2502.04959"
-    public static let parameters: [MergeParameter] = [
+enum IsoCTS: MergeMethod {
+    static let name = "iso_cts"
+    static let summary = "common and task-specific directions with equal singular values"
+    static let source = "arXiv 2502.04959"
+    static let parameters: [MergeParameter] = [
         .number("alpha", 1, "scales the merged task vector"),
         .number("common", 0.8, "the share of directions taken from the sum"),
     ]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         let share = call.parameters.number("common")
         guard (0...1).contains(share) else { throw call.fault(.usage, "'common' is \(share); it takes 0 to 1") }
         return try SpectralMerge(call) { vectors in
             let (u, sigma, v) = try vectors.dropFirst().reduce(vectors[0], +).singularValues()
             let rank = sigma.count, tasks = vectors.count
-            let specific = Int((Double(rank - Int(Double(rank) * share)) / Double(tasks)).rounded(.toNearestOrEven))
+            let specific =
+                Int((Double(rank - Int(Double(rank) * share)) / Double(tasks)).rounded(.toNearestOrEven))
                 * tasks
             let common = max(0, rank - specific), own = min(rank, specific) / tasks
             let uk = u.prefix(common), vk = v.prefix(common)
@@ -82,18 +83,18 @@ public enum IsoCTS: MergeMethod {
 }
 
 /// WUDI: the task vector that interferes least with each task's own, by Adam from their sum (Cheng et al. 2025).
-public enum WUDI: MergeMethod {
-    public static let name = "wudi"
-    public static let summary = "minimises the interference with each task vector, by Adam"
-    public static let source = "arXiv 2503.08099"
-    public static let parameters: [MergeParameter] = [
+enum WUDI: MergeMethod {
+    static let name = "wudi"
+    static let summary = "minimises the interference with each task vector, by Adam"
+    static let source = "arXiv 2503.08099"
+    static let parameters: [MergeParameter] = [
         .number("alpha", 1, "scales the merged task vector"), .number("steps", 300, "steps of Adam"),
         .number("learning_rate", 1e-5, "of Adam"),
     ]
-    public static let base = BaseUse.required
-    public static let models = 1...Int.max
+    static let base = BaseUse.required
+    static let models = 1...Int.max
 
-    public static func kernel(_ call: MergeCall) throws -> any MergeKernel {
+    static func kernel(_ call: MergeCall) throws -> any MergeKernel {
         let steps = Int(call.parameters.number("steps")), rate = call.parameters.number("learning_rate")
         return try SpectralMerge(call) { vectors in
             // Σᵢ ‖(m − τᵢ) τᵢᵀ‖² / ‖τᵢ‖² has the gradient 2 (m A − B) with A = Σ τᵢᵀτᵢ/‖τᵢ‖², B = Σ τᵢτᵢᵀτᵢ/‖τᵢ‖².

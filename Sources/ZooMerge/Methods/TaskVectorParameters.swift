@@ -1,7 +1,7 @@
 import ZooBase
 
 /// What the methods of the task-vector family share: parameters and how they become a kernel.
-public enum TaskVectorParameters {
+enum TaskVectorParameters {
     /// The parameters, with the defaults that differ between methods.
     static func family(
         normalise: Bool, rescale: Bool, consensus: Bool = false, more: [MergeParameter] = []
@@ -20,6 +20,7 @@ public enum TaskVectorParameters {
         return parameters + more
     }
 
+    static let gamma = MergeParameter.perModel("gamma", 0.01, "the share of largest values that go")
     static let epsilon = MergeParameter.perModel("epsilon", 0.15, "half the spread of keep probabilities")
 
     /// DELLA's sparsifier, checked.
@@ -50,10 +51,11 @@ public enum TaskVectorParameters {
         }
         let election: TaskVectorMerge.Consensus =
             !consensus ? .none : call.parameters.word("consensus") == "count" ? .count : .sum
+        let norm = Rescale(rawValue: call.parameters.word("rescale_norm")) ?? .l1
         return TaskVectorMerge(
             base: base, models: models, weights: parameters.map { $0.number("weight") },
             sparsifiers: try parameters.map(sparsifier), keys: models.map { call.randomKey($0) },
-            rescale: call.parameters.flag("rescale") ? Rescale(rawValue: call.parameters.word("rescale_norm")) ?? .l1 : nil,
+            rescale: call.parameters.flag("rescale") ? norm : nil,
             consensus: election, normalises: call.parameters.flag("normalize"),
             lambda: call.parameters.number("lambda"), shape: call.info.shape,
             imitatesReference: call.imitatesReference)

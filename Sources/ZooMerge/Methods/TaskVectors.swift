@@ -125,7 +125,7 @@ struct TaskVectorMerge: MergeKernel {
         guard !trimmed.isEmpty, count > 0 else { return trims }
         let wanted = trimmed.map { position -> [Int] in
             let range = kept[position] ?? 0..<count
-            return (range.lowerBound > 0 ? [range.lowerBound] : []) + (range.upperBound < count ? [range.upperBound] : [])
+            return [range.lowerBound, range.upperBound].filter { $0 > 0 && $0 < count }
         }
         let stackBase = base, rows = trimmed.map { models[$0] }
         let found = try Selection.find(wanted, in: stack, jobs: jobs) { block in

@@ -53,7 +53,8 @@ extension MergePlan {
             text += "base_model:\n" + inputs.map { "- \(JSONValue.string($0.label).text())\n" }.joined()
         }
         text += "library_name: transformers\ntags:\n- zoo\n- merge\n---\n\n# \(name)\n\n"
-        text += "A merge of \(inputs.count) model\(inputs.count == 1 ? "" : "s") made with zoo \(ZooVersion.string).\n\n"
+        text +=
+            "A merge of \(inputs.count) model\(inputs.count == 1 ? "" : "s") made with zoo \(ZooVersion.string).\n\n"
         text += "## Method\n\n`\(method.name)`: \(method.summary) (\(method.source)).\n"
         if let base { text += "Base model: `\(inputs[base].label)`.\n" }
         text += "\n## Models\n\n"

@@ -121,7 +121,8 @@ struct PlanBuilder {
         if plan.problems.isEmpty, count < least || count > method.models.upperBound {
             let (low, high) = (method.models.lowerBound, method.models.upperBound)
             let wanted = low == high ? "\(low)" : high == .max ? "at least \(low)" : "\(low) to \(high)"
-            problem("\(method.name) takes \(wanted) model\(wanted == "1" ? "" : "s")\(usesBase ? " besides the base" : ""), found \(count)")
+            let beside = usesBase ? " besides the base" : ""
+            problem("\(method.name) takes \(wanted) model\(wanted == "1" ? "" : "s")\(beside), found \(count)")
         }
     }
 
@@ -139,8 +140,8 @@ struct PlanBuilder {
         }
         if restacks {
             guard prefixes.count == 1 else {
-                return problem(
-                    "slices need one stack of layers, found \(prefixes.isEmpty ? "none" : prefixes.joined(separator: ", "))")
+                let found = prefixes.isEmpty ? "none" : prefixes.joined(separator: ", ")
+                return problem("slices need one stack of layers, found \(found)")
             }
             stack(slices, prefixes[0])
         } else {
@@ -185,7 +186,8 @@ struct PlanBuilder {
         for slice in slices {
             let lengths = Set(slice.entries.map { $0.layers?.count ?? 0 })
             guard lengths.count == 1, let length = lengths.first else {
-                problem("the sources of a slice have different lengths: \(lengths.sorted().map(String.init).joined(separator: ", "))")
+                let list = lengths.sorted().map(String.init).joined(separator: ", ")
+                problem("the sources of a slice have different lengths: \(list)")
                 continue
             }
             var isInside = true
@@ -295,14 +297,14 @@ struct PlanBuilder {
                     + "\(info.dtype.rawValue) in \(plan.inputs[donor.entry.input].label)", kind: "differing types")
             return nil
         }
-        if let odd = found.first(where: { $0.info.shape != info.shape }) {
+        if found.contains(where: { $0.info.shape != info.shape }) {
             guard plan.options.truncatesEmbeddings, let shape = commonRows(name, found.map(\.info.shape)) else {
                 let list = found.map { "\(plan.inputs[$0.entry.input].label) \($0.info.shape)" }
                 let hint =
                     LayerNames.isEmbedding(name)
                     ? "; set tokenizer: {source: base} or cut to the common rows with --truncate-embeddings" : ""
-                problem("tensor '\(name)' has different shapes: \(list.joined(separator: ", "))\(hint)", kind: "differing shapes")
-                _ = odd
+                let shapes = list.joined(separator: ", ")
+                problem("tensor '\(name)' has different shapes: \(shapes)\(hint)", kind: "differing shapes")
                 return nil
             }
             info.shape = shape
@@ -340,7 +342,9 @@ struct PlanBuilder {
                     result.values[parameter.name] = .number(0)
                 } else {
                     let owner = entry.map { " of \(plan.inputs[$0.input].label)" } ?? ""
-                    problem("parameter '\(parameter.name)'\(owner) is missing for tensor '\(name)'", kind: "missing parameters")
+                    problem(
+                        "parameter '\(parameter.name)'\(owner) is missing for tensor '\(name)'",
+                        kind: "missing parameters")
                 }
                 continue
             }

@@ -174,8 +174,9 @@ struct RecipeDecoder {
         guard !text.hasPrefix("where:") else { return ModelReference(text) }
         let parts = text.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
         guard parts.count <= 2, parts.allSatisfy({ !$0.isEmpty }) else {
-            node.complain("'\(text)' is no model: at most one '+', between a model and its adapter (a path with '+' is "
-                + "written {model: {path: …}})")
+            node.complain(
+                "'\(text)' is no model: at most one '+', between a model and its adapter (a path with '+' is "
+                    + "written {model: {path: …}})")
             return nil
         }
         return ModelReference(parts[0], adapter: parts.count == 2 ? parts[1] : nil)
@@ -186,8 +187,9 @@ struct RecipeDecoder {
         let name = text.hasPrefix("torch.") ? String(text.dropFirst(6)) : text
         let types = ["float64", "float32", "float16", "bfloat16"]
         guard types.contains(name), let type = DType(rawValue: name) else {
-            node.complain("\(key) '\(text)' is no floating-point type ("
-                + NearestName.hint(name, in: types, kind: "types") + ")")
+            node.complain(
+                "\(key) '\(text)' is no floating-point type ("
+                    + NearestName.hint(name, in: types, kind: "types") + ")")
             return nil
         }
         return type
