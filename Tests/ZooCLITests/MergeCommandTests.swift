@@ -137,4 +137,43 @@ import ZooTestSupport
             #expect(pairs.allSatisfy { abs($0 - $1) <= 1e-6 })
         }
     }
+
+    /// Stopped at moments that the machine chooses, a merge leaves no folder or a whole one, and runs again.
+    @Test(.timeLimit(.minutes(1))) func stoppedMergesLeaveNothingThatLooksFinished() throws {
+        let bench = try Workbench()
+        var paths: [String] = []
+        for seed: UInt64 in [0, 1] {
+            var state = StateDict()
+            var generator = SeededGenerator(seed: seed)
+            let block = (0..<1 << 16).map { _ in Float.random(in: -1...1, using: &generator) }
+            for layer in 0..<4 {
+                state["layers.\(layer).w"] = Tensor(
+                    Array((0..<32).map { _ in block }.joined()), shape: [1 << 11, 1 << 10])
+            }
+            paths.append(bench.file("m\(seed).safetensors"))
+            try SafetensorsWriter.write(state, to: paths[Int(seed)])
+        }
+        let text = """
+            merge_method: ties
+            base_model: \(paths[0])
+            models: [{model: \(paths[1]), parameters: {weight: 1, density: 0.3}}]
+            """
+        let recipe = try write(bench, "r.yaml", text)
+        let out = bench.file("out/merged")
+        let delays: [UInt32] = [10_000, 25_000, 40_000, 60_000, 90_000]
+        for (round, delay) in delays.enumerated() {
+            let process = try ZooProgram.start(["merge", recipe, out, "--replace", "-q"])
+            usleep(delay)
+            if round % 2 == 0 { kill(process.processIdentifier, SIGKILL) } else { process.interrupt() }
+            process.waitUntilExit()
+            guard FileManager.default.fileExists(atPath: out) else { continue }
+            #expect(try CheckpointFile.open(out).source.tensorInfos.count == 4)
+        }
+        let other = bench.file("other")
+        #expect(try bench.zoo("merge", recipe, out, "--replace").status == 0)
+        #expect(try bench.zoo("merge", recipe, other).status == 0)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: bench.file("out")) == ["merged"])
+        let results = try [out, other].map { try Data(contentsOf: URL(fileURLWithPath: $0 + "/model.safetensors")) }
+        #expect(results[0] == results[1])
+    }
 }
