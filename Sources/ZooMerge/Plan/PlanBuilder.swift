@@ -183,6 +183,14 @@ struct PlanBuilder {
     /// Restacked layers.
     private mutating func stack(_ slices: [Slice], _ prefix: String) {
         var output = 0
+        var suffixesByInput: [Int: [Int: [String]]] = [:]
+        for input in Set(slices.flatMap { $0.entries.map(\.input) }) {
+            for info in plan.inputs[input].source.tensorInfos {
+                guard info.name.hasPrefix(prefix), let place = LayerNames.place(of: info.name), place.prefix == prefix
+                else { continue }
+                suffixesByInput[input, default: [:]][place.layer, default: []].append(place.suffix)
+            }
+        }
         for slice in slices {
             let lengths = Set(slice.entries.map { $0.layers?.count ?? 0 })
             guard lengths.count == 1, let length = lengths.first else {
@@ -206,11 +214,8 @@ struct PlanBuilder {
                 var suffixes: [String] = []
                 for entry in slice.entries {
                     let layer = (entry.layers?.lowerBound ?? 0) + offset
-                    for info in plan.inputs[entry.input].source.tensorInfos {
-                        guard info.name.hasPrefix(prefix), let place = LayerNames.place(of: info.name),
-                            place.prefix == prefix, place.layer == layer, !suffixes.contains(place.suffix)
-                        else { continue }
-                        suffixes.append(place.suffix)
+                    for suffix in suffixesByInput[entry.input]?[layer] ?? [] where !suffixes.contains(suffix) {
+                        suffixes.append(suffix)
                     }
                 }
                 plan.layerOrigins.append((slice.entries[0].layers?.lowerBound ?? 0) + offset)
