@@ -35,7 +35,6 @@ RECIPES = {
     "karcher": ("", "", False),
     "multislerp": ("weight: 0.5", "", False),
     "della": ("weight: 0.5, density: 0.5, epsilon: 0.1", "", True),
-    "ram": ("", "", True),
     "nearswap": ("", "t: 0.001", True),
     "arcee_fusion": ("", "", True),
 }
