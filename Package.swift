@@ -29,9 +29,6 @@ let package = Package(
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"]), .brew(["hdf5"])]),
         .systemLibrary(
             name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
-        .systemLibrary(
-            name: "COpenBLAS", pkgConfig: "openblas",
-            providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
@@ -46,7 +43,7 @@ let package = Package(
         // MARK: Foundation
 
         .target(name: "ZooBase", dependencies: ["CZooKernels"]),
-        .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooKernels"]),
+        .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooBLAS", "CZooKernels"]),
         .target(
             name: "ZooFormats",
             dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
@@ -72,7 +69,8 @@ let package = Package(
 
         // MARK: Analyses: values in, values out
 
-        .target(name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels"]),
+        .target(
+            name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels", .product(name: "Yams", package: "Yams")]),
 
         // MARK: Training
 

@@ -17,6 +17,7 @@ package struct Zoo: ParsableCommand {
         DataCommand.self,
         Average.self,
         SoupCommand.self,
+        Merge.self,
         Plot.self,
         Export.self,
         Doctor.self,
