@@ -15,6 +15,8 @@ package struct Zoo: ParsableCommand {
         Eval.self,
         Average.self,
         SoupCommand.self,
+        Align.self,
+        Fuse.self,
         Plot.self,
         Export.self,
         Doctor.self,

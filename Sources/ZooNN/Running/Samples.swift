@@ -42,6 +42,18 @@ public struct Samples: Sendable {
         }
     }
 
+    private init(_ inputs: [Float], _ inputShape: [Int], _ labels: [Int32], _ count: Int) {
+        (self.inputs, self.inputShape, self.labels, self.count) = (inputs, inputShape, labels, count)
+    }
+
+    /// The first samples, all when there are not as many. Precondition: at least one is asked for.
+    public func prefix(_ wanted: Int) -> Samples {
+        precondition(wanted > 0)
+        guard wanted < count else { return self }
+        return Samples(
+            Array(inputs.prefix(wanted * sampleSize)), inputShape, Array(labels.prefix(wanted)), wanted)
+    }
+
     /// Numbers per sample.
     public var sampleSize: Int { inputShape.reduce(1, *) }
 }
