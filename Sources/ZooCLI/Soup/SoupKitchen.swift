@@ -42,9 +42,8 @@ struct SoupKitchen {
         graph = chosen.graph
         session.detail("\(first.label): architecture '\(graph.name)' \(chosen.reason)")
         evaluator = try Evaluator(graph, tensors: tensors, samples: heldOut)
-        statistics = try command.bnData.map { text in
-            try BatchNormRecipe(data: text, labels: nil, batch: command.bnBatch).statistics(chosen.graph, tensors)
-        }
+        let recipe = try command.bnData.map { try BatchNormRecipe(data: $0, labels: nil, batch: command.bnBatch) }
+        statistics = try recipe?.statistics(chosen.graph, tensors)
         if statistics == nil, BatchNormStatistics.applies(to: graph) {
             session.warn("the network has batch norm and its statistics are averaged; --bn recompute recomputes them")
         }

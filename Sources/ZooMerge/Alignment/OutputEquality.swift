@@ -23,7 +23,7 @@ public struct OutputEquality: Sendable, Hashable {
     /// - Throws: `numeric` when an output is not finite; `mismatch` when graph and weights do not fit.
     public init(
         _ graph: ArchitectureGraph, _ a: any TensorSource, _ b: any TensorSource, samples: Samples? = nil,
-        count: Int = 16, seed: UInt64 = 0
+        count: Int = 4, seed: UInt64 = 0
     ) throws {
         let batch = min(count, samples?.count ?? count)
         let tokens = 16

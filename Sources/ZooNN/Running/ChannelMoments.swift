@@ -43,7 +43,7 @@ public final class ChannelMoments: Sendable {
     /// Samples per run. A batch of the whole set makes the moments exact.
     public let batch: Int
     private let samples: Samples
-    private let runs: [(compiled: CompiledProgram<Float>, starts: [Int])]
+    private let compiled: CompiledProgram<Float>
     private let parameterNames: [String]
     private let names: [String]
     private let counts: [Int]
@@ -78,42 +78,51 @@ public final class ChannelMoments: Sendable {
             first = try Self.program(plain, tensors, size, target)
         }
         self.batch = size
-        (names, counts) = (first.names, first.counts.map { $0 / size })
+        (names, counts) = (first.names, first.counts)
         parameterNames = first.compiled.program.inputs(.parameter).map(\.name)
-        let rest = samples.count % size
-        var runs = [(first.compiled, Array(stride(from: 0, to: samples.count - rest, by: size)))]
-        if rest > 0 { runs.append((try Self.program(plain, tensors, rest, target).compiled, [samples.count - rest])) }
-        self.runs = runs
+        compiled = first.compiled
     }
 
     private static func program(
         _ graph: ArchitectureGraph, _ tensors: [TensorInfo], _ batch: Int, _ target: Target
     ) throws -> (compiled: CompiledProgram<Float>, names: [String], counts: [Int]) {
+        // Kernels hold samples in lanes of 16; what fills up the last group has weight zero.
+        let padded = (batch + 15) / 16 * 16
         var names: [String] = [], counts: [Int] = []
         var outputs: [(name: String, value: Value)] = []
         func add(_ name: String, _ channels: Int, _ elements: Int, _ mean: Value, _ variance: Value) {
             names.append(name)
-            counts.append(elements / max(1, channels))
+            counts.append(elements / max(1, channels * padded))
             outputs += [("\(name).mean", mean), ("\(name).variance", variance)]
         }
         switch target {
         case .batchNormInputs:
-            let lowered = try LoweredGraph(graph, tensors: tensors, batch: batch, isTraining: true)
+            let lowered = try LoweredGraph(
+                graph, tensors: tensors, batch: padded, isTraining: true, isPadded: true)
             for (node, mean, variance) in lowered.statistics {
                 guard let source = node.inputs.first, let x = lowered.values[source] else { continue }
                 add(node.name, mean.shape.elementCount, x.shape.elementCount, mean, variance)
             }
             return (lowered.builder.build(outputs).compiled(), names, counts)
         case .nodes(let wanted):
-            let lowered = try LoweredGraph(graph, tensors: tensors, batch: batch)
+            let lowered = try LoweredGraph(graph, tensors: tensors, batch: padded, isPadded: true)
             let b = lowered.builder
             for name in wanted {
-                guard let x = lowered.values[name] else { throw ZooError(.notFound, "no node '\(name)'") }
+                guard let x = lowered.values[name], let weights = lowered.sampleWeights else {
+                    throw ZooError(.notFound, "no node '\(name)'")
+                }
                 let channel = x.shape.rank == 4 ? 1 : x.shape.rank - 1
                 let axes = (0..<x.shape.rank).filter { $0 != channel }
-                let mean = try b.mean(x, axes: axes, keepingAxes: true)
-                let variance = try b.mean(b.square(b.subtract(x, mean)), axes: axes)
-                try add(name, x.shape[channel], x.shape.elementCount, b.reshape(mean, [x.shape[channel]]), variance)
+                let perSample = x.shape.elementCount / (padded * x.shape[channel])
+                let scale = b.reciprocal(b.affine(try b.sum(weights), scale: Double(perSample)))
+                let shares = try b.reshape(weights, [-1] + [Int](repeating: 1, count: x.shape.rank - 1))
+                func average(_ y: Value) throws -> Value {
+                    try b.multiply(b.sum(b.multiply(y, shares), axes: axes), scale)
+                }
+                let mean = try average(x)
+                let line = (0..<x.shape.rank).map { $0 == channel ? x.shape[channel] : 1 }
+                let variance = try average(b.square(b.subtract(x, b.reshape(mean, line))))
+                try add(name, x.shape[channel], x.shape.elementCount, mean, variance)
             }
             return (b.build(outputs).compiled(), names, counts)
         }
@@ -127,24 +136,32 @@ public final class ChannelMoments: Sendable {
         var found: [String: [Moments]] = [:]
         let block = AlignedFloats(weights)
         try withExtendedLifetime(block) {
-            for (compiled, starts) in runs {
-                let executor = compiled.makeExecutor()
-                try executor.bind(parameters: block.pointers)
-                let size = compiled.program.inputs(.data).first?.shape[0] ?? 0
-                for start in starts {
-                    try samples.inputs.withUnsafeBufferPointer { inputs in
-                        guard let base = inputs.baseAddress else { return }
-                        try executor.run(reals: [base + start * samples.sampleSize])
-                    }
-                    for (place, name) in names.enumerated() {
-                        found[name, default: []].append(
-                            Moments(
-                                mean: executor.output(2 * place).map(Double.init),
-                                variance: executor.output(2 * place + 1).map { max(0, Double($0)) },
-                                count: counts[place] * size))
+            let executor = compiled.makeExecutor()
+            try executor.bind(parameters: block.pointers)
+            let padded = compiled.program.inputs(.data).first?.shape[0] ?? batch
+            var inputs = [Float](repeating: 0, count: padded * samples.sampleSize)
+            for start in stride(from: 0, to: samples.count, by: batch) {
+                try Cancellation.check()
+                let used = min(batch, samples.count - start)
+                let from = start * samples.sampleSize
+                inputs.replaceSubrange(
+                    0..<used * samples.sampleSize, with: samples.inputs[from..<from + used * samples.sampleSize])
+                let weights = (0..<padded).map { Float($0 < used ? 1 : 0) }
+                try inputs.withUnsafeBufferPointer { x in
+                    try weights.withUnsafeBufferPointer { w in
+                        guard let x = x.baseAddress, let w = w.baseAddress else { return }
+                        try executor.run(reals: [x, w])
                     }
                 }
+                for (place, name) in names.enumerated() {
+                    found[name, default: []].append(
+                        Moments(
+                            mean: executor.output(2 * place).map(Double.init),
+                            variance: executor.output(2 * place + 1).map { max(0, Double($0)) },
+                            count: counts[place] * used))
+                }
             }
+            withExtendedLifetime(executor) {}
         }
         return found
     }
