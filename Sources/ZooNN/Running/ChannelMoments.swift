@@ -122,7 +122,7 @@ public final class ChannelMoments: Sendable {
                 let mean = try average(x)
                 let line = (0..<x.shape.rank).map { $0 == channel ? x.shape[channel] : 1 }
                 let variance = try average(b.square(b.subtract(x, b.reshape(mean, line))))
-                try add(name, x.shape[channel], x.shape.elementCount, mean, variance)
+                add(name, x.shape[channel], x.shape.elementCount, mean, variance)
             }
             return (b.build(outputs).compiled(), names, counts)
         }
