@@ -34,8 +34,13 @@ struct AlignmentWork {
             try BatchNormRecipe(data: $0, labels: command.bnData == nil ? command.labels : nil, batch: command.bnBatch)
         }
         let shape = samples?.samples.inputShape ?? prepared?.samples.inputShape ?? []
-        pair = try OneArchitecture(
-            found, inputShape: shape, architecture: command.architecture, settings: command.set, session: session)
+        do {
+            pair = try OneArchitecture(
+                found, inputShape: shape, architecture: command.architecture, settings: command.set, session: session)
+        } catch let error as ZooError where shape.isEmpty && error.code == .mismatch {
+            throw ZooError(
+                .mismatch, error.message, hint: "without --data, say what the network reads: --set 'input=[C,H,W]'")
+        }
         let hasStatistics = BatchNormStatistics.applies(to: pair.graph)
         if !hasStatistics, command.bn == .recompute || command.bnBatch != nil {
             throw ZooError(.usage, "architecture '\(pair.graph.name)' has no batch norm to recompute")

@@ -17,10 +17,10 @@ package struct Align: ZooCommand {
             still computes the same, and with --data measures the loss barrier on the straight line between the two, \
             before and after. Batch-norm statistics are recomputed at every point of the line (--bn recompute, on \
             --bn-data or else on --data); for networks without batch norm --repair corrects the merged network's \
-            means and spreads.
+            means and spreads. Without data, networks of images need --set 'input=[C,H,W]'.
 
             Example:
-              zoo align a.safetensors b.safetensors --to b-aligned.safetensors
+              zoo align a.safetensors b.safetensors --set 'input=[3,32,32]' --to b-aligned.safetensors
               zoo align a.pt b.pt --data digits.safetensors:test --bn-data digits.safetensors:train \
             --merge-to merged.safetensors --figure paths.svg
             """)
@@ -49,7 +49,7 @@ package struct Align: ZooCommand {
     @Option(help: "Batch-norm statistics on the line and of the mean: average or recompute. Default: recompute.")
     package var bn: BatchNormChoice?
 
-    @Option(help: ArgumentHelp("Data for batch-norm statistics. Default: --data.", valueName: "file[:split]"))
+    @Option(help: ArgumentHelp("Data for batch-norm statistics. Default: --data.", valueName: "data"))
     package var bnData: String?
 
     @Option(

@@ -71,7 +71,7 @@ package struct SoupCommand: ZooCommand {
     package var bn: BatchNormChoice = .average
 
     @Option(
-        help: ArgumentHelp("recompute: data, and after a colon the split; training data.", valueName: "file[:split]"))
+        help: ArgumentHelp("recompute: data, and after a colon the split; training data.", valueName: "data"))
     package var bnData: String?
 
     @Option(
