@@ -34,13 +34,8 @@ struct AlignmentWork {
             try BatchNormRecipe(data: $0, labels: command.bnData == nil ? command.labels : nil, batch: command.bnBatch)
         }
         let shape = samples?.samples.inputShape ?? prepared?.samples.inputShape ?? []
-        do {
-            pair = try OneArchitecture(
-                found, inputShape: shape, architecture: command.architecture, settings: command.set, session: session)
-        } catch let error as ZooError where shape.isEmpty && error.code == .mismatch {
-            throw ZooError(
-                .mismatch, error.message, hint: "without --data, say what the network reads: --set 'input=[C,H,W]'")
-        }
+        pair = try OneArchitecture(
+            found, inputShape: shape, architecture: command.architecture, settings: command.set, session: session)
         let hasStatistics = BatchNormStatistics.applies(to: pair.graph)
         if !hasStatistics, command.bn == .recompute || command.bnBatch != nil {
             throw ZooError(.usage, "architecture '\(pair.graph.name)' has no batch norm to recompute")
@@ -49,7 +44,12 @@ struct AlignmentWork {
             throw ZooError(.usage, "--bn recompute needs data", hint: "name it with --bn-data FILE:SPLIT")
         }
         recipe = prepared
-        spaces = PermutationSpaces(pair.graph, shapes: try GraphShapes(pair.graph, tensors: pair.tensors)).spaces
+        do {
+            spaces = PermutationSpaces(pair.graph, shapes: try GraphShapes(pair.graph, tensors: pair.tensors)).spaces
+        } catch let error as ZooError where shape.isEmpty && error.code == .mismatch {
+            throw ZooError(
+                .mismatch, error.message, hint: "without --data, say what the network reads: --set 'input=[C,H,W]'")
+        }
         guard !spaces.isEmpty else {
             throw ZooError(
                 .unsupported, "architecture '\(pair.graph.name)' has no units that can change places",
