@@ -1,6 +1,6 @@
 """Weight matching in NumPy and SciPy, next to `zoo align` on the same two files.
 
-    python Benchmarks/peers/align_zoo.py [--width 64] [--zoo .build/release/zoo] [--repeat 3]
+    OPENBLAS_NUM_THREADS=1 python Benchmarks/peers/align_zoo.py [--width 64] [--zoo .build/release/zoo] [--repeat 3]
 
 Makes two random residual networks (torchvision's ResNet-18 names, any width), the second a permuted and noisy copy of
 the first, matches them with a plain NumPy implementation of weight matching (arXiv 2209.04836, algorithm 1; float32
