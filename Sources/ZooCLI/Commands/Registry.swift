@@ -18,6 +18,8 @@ package struct Zoo: ParsableCommand {
         Average.self,
         SoupCommand.self,
         Merge.self,
+        Align.self,
+        Fuse.self,
         Plot.self,
         Export.self,
         Doctor.self,

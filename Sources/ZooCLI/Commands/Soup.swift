@@ -22,6 +22,7 @@ package struct SoupCommand: ZooCommand {
             Example:
               zoo soup greedy zoos/digits-tasks/soup/*.safetensors \
             --data zoos/digits-tasks/data/zoo_c_data.safetensors:soup.val --to soup.safetensors --figure soup.svg
+              zoo soup greedy a.pt b.pt c.pt --data cifar.npz:val --bn recompute --bn-data cifar.npz:train --to soup.pt
               zoo soup learned "where:zoo = 'mine' and epoch = last" --data digits.npz:val --to soup.pt --weights-per model
             """)
 
@@ -65,6 +66,19 @@ package struct SoupCommand: ZooCommand {
     @Option(help: ArgumentHelp("learned: samples per step.", valueName: "number"))
     package var batch: Int = 256
 
+    @Option(help: "Batch-norm statistics of soups: average them, or recompute them on --bn-data. Default: average.")
+    package var bn: BatchNormChoice = .average
+
+    @Option(
+        help: ArgumentHelp("recompute: data, and after a colon the split; training data.", valueName: "data"))
+    package var bnData: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "recompute: average over batches of this size, as PyTorch does. Default: exact, over all samples.",
+            valueName: "number"))
+    package var bnBatch: Int?
+
     @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
     package var architecture: String?
 
@@ -97,6 +111,9 @@ package struct SoupCommand: ZooCommand {
     package func validate() throws {
         if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate takes a number above zero.") }
         if let epochs, epochs < 1 { throw ValidationError("--epochs takes a number from 1 on.") }
+        if (bn == .recompute) != (bnData != nil) { throw ValidationError("--bn recompute and --bn-data go together.") }
+        if bnBatch != nil, bn != .recompute { throw ValidationError("--bn-batch goes with --bn recompute.") }
+        if let bnBatch, bnBatch < 2 { throw ValidationError("--bn-batch takes a number from 2 on.") }
         if batch < 1 || batch > 1 << 16 { throw ValidationError("--batch takes a number from 1 to 65536.") }
     }
 

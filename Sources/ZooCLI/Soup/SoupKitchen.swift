@@ -20,6 +20,8 @@ struct SoupKitchen {
     private let tensors: [TensorInfo]
     private let evaluator: Evaluator
     private let isLoss: Bool
+    /// Recomputes batch-norm statistics of soups; nil averages them.
+    private let statistics: BatchNormStatistics?
 
     init(_ command: SoupCommand, _ session: Session) throws {
         self.command = command
@@ -42,6 +44,11 @@ struct SoupKitchen {
         graph = chosen.graph
         session.detail("\(first.label): architecture '\(graph.name)' \(chosen.reason)")
         evaluator = try Evaluator(graph, tensors: tensors, samples: heldOut)
+        let recipe = try command.bnData.map { try BatchNormRecipe(data: $0, labels: nil, batch: command.bnBatch) }
+        statistics = try recipe?.statistics(chosen.graph, tensors)
+        if statistics == nil, BatchNormStatistics.applies(to: graph) {
+            session.warn("the network has batch norm and its statistics are averaged; --bn recompute recomputes them")
+        }
         try checkFit(architectures)
     }
 
@@ -97,8 +104,11 @@ struct SoupKitchen {
             open: { try checkpoints[$0].open() },
             evaluate: { candidates in
                 progress.advance(by: candidates.count)
-                return try evaluator.evaluate(count: candidates.count, jobs: session.jobs) { candidates[$0] }
-                    .map { score(try $0.get()) }
+                let statistics = statistics
+                return try evaluator.evaluate(count: candidates.count, jobs: session.jobs) { place in
+                    try statistics.map { try $0.recalibrated(candidates[place]) } ?? candidates[place]
+                }
+                .map { score(try $0.get()) }
             })
         return SoupRecipe(
             ingredients: soup.ingredients, weights: AverageWeights.uniform(count: soup.ingredients.count),
@@ -119,7 +129,7 @@ struct SoupKitchen {
             losses: soup.losses)
     }
 
-    /// Writes the soup in one streamed pass over its ingredients.
+    /// Writes the soup in one streamed pass over its ingredients; with recomputed statistics it is in memory once.
     func write(_ recipe: SoupRecipe, to path: String, dtype: DType?, kind: SoupCommand.Kind) throws {
         var options = LinearCombination.Options()
         options.dtype = dtype
@@ -130,8 +140,9 @@ struct SoupKitchen {
         for name in try combination.differingBuffers() {
             session.warn("integer tensor '\(name)' differs between the ingredients; the first one's is taken")
         }
+        let soup: any TensorSource = try statistics.map { try $0.recalibrated(combination) } ?? combination
         try CheckpointWriters.write(
-            combination, to: path, metadata: ["format": "pt", "zoo_method": "\(kind.rawValue) soup"],
+            soup, to: path, metadata: ["format": "pt", "zoo_method": "\(kind.rawValue) soup"],
             jobs: session.jobs)
     }
 

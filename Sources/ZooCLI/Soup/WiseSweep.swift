@@ -26,7 +26,7 @@ struct WiseSweep {
     ///   mixture has a finite loss.
     init(
         _ pair: [SelectedCheckpoint], alphas: [Double], data: DataSource, options: LinearCombination.Options,
-        architectures: ArchitectureLibrary, session: Session
+        architectures: ArchitectureLibrary, batchNorm: BatchNormRecipe? = nil, session: Session
     ) throws {
         guard data.splits.count == 1 else {
             throw ZooError(.usage, "--data names \(data.splits.count) splits; the sweep takes one")
@@ -37,9 +37,11 @@ struct WiseSweep {
         let evaluator = try Evaluator(chosen.graph, tensors: tensors, samples: samples)
         let sources = try pair.map { try $0.open() }
         let names = pair.map(\.label)
+        let statistics = try batchNorm?.statistics(chosen.graph, tensors)
         let found = try evaluator.evaluate(count: alphas.count, jobs: session.jobs) { index in
-            try LinearCombination(
+            let mixture = try LinearCombination(
                 sources, names: names, weights: AverageWeights.interpolation(alpha: alphas[index]), options: options)
+            return try statistics.map { try $0.recalibrated(mixture) } ?? mixture
         }
         points = try zip(alphas, found).map { Point(alpha: $0, evaluation: try $1.get()) }
         let finite = points.filter { $0.evaluation.loss.isFinite }

@@ -50,6 +50,15 @@ public struct Samples: Sendable {
         self.count = count
     }
 
+    /// The first samples, all when there are not as many. Precondition: at least one is asked for.
+    public func prefix(_ wanted: Int) -> Samples {
+        precondition(wanted > 0)
+        guard wanted < count else { return self }
+        return Samples(
+            checkedInputs: Array(inputs.prefix(wanted * sampleSize)), inputShape: inputShape,
+            labels: Array(labels.prefix(wanted)), count: wanted)
+    }
+
     /// Numbers per sample.
     public var sampleSize: Int { inputShape.reduce(1, *) }
 }
