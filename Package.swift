@@ -9,8 +9,8 @@ let package = Package(
         .library(
             name: "ZooKit",
             targets: [
-                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
-                "ZooTokenizers",
+                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooData", "ZooTokenizers", "ZooCatalog",
+                "ZooMerge", "ZooTrain", "ZooReport",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -28,32 +28,38 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"]), .brew(["hdf5"])]),
         .systemLibrary(
-            name: "COpenBLAS", pkgConfig: "openblas",
-            providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+            name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: Kernels in C
 
         .target(name: "CZooKernels"),
+        .target(name: "CZooBLAS"),
         .target(name: "CZooHDF5", dependencies: ["CHDF5"]),
+        .target(name: "CZooImage", dependencies: ["CPNG", "CJPEG"]),
         .target(name: "CZooSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         // MARK: Foundation
 
         .target(name: "ZooBase", dependencies: ["CZooKernels"]),
-        .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooKernels"]),
+        .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooBLAS", "CZooKernels"]),
         .target(
             name: "ZooFormats",
             dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
 
         // MARK: The engine and networks as data
 
-        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "COpenBLAS"]),
+        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "CZooBLAS"]),
         .target(name: "ZooNN", dependencies: ["ZooAutodiff"]),
 
         // MARK: Text
 
         .target(name: "ZooTokenizers", dependencies: ["ZooBase"]),
+
+        // MARK: Data sets
+
+        .target(name: "ZooData", dependencies: ["ZooNN", "ZooFormats", "CZooImage"]),
 
         // MARK: Catalog
 
@@ -67,7 +73,12 @@ let package = Package(
 
         // MARK: Analyses: values in, values out
 
-        .target(name: "ZooMerge", dependencies: ["ZooTensor", "CZooKernels"]),
+        .target(
+            name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels", .product(name: "Yams", package: "Yams")]),
+
+        // MARK: Training
+
+        .target(name: "ZooTrain", dependencies: ["ZooNN", "ZooFormats"]),
 
         // MARK: Results and command line
 
@@ -75,7 +86,7 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport", "ZooTokenizers",
+                "ZooCatalog", "ZooData", "ZooMerge", "ZooNN", "ZooReport", "ZooTokenizers", "ZooTrain",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -95,10 +106,14 @@ let package = Package(
             name: "ZooTokenizersTests", dependencies: ["ZooTokenizers", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(name: "ZooDataTests", dependencies: ["ZooData", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooCatalogTests",
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
-        .testTarget(name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooTestSupport"]),
+        .testTarget(
+            name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

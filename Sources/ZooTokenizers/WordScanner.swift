@@ -26,7 +26,9 @@ enum WordScanner: Sendable, Hashable {
     func end(of text: ArraySlice<Letter>, kinds: [Scalars.Kind], from start: Int) -> Int {
         let end = text.endIndex
         func kind(_ place: Int) -> Scalars.Kind? { place < end ? kinds[place] : nil }
-        func isOther(_ place: Int) -> Bool { kind(place).map { $0.isDisjoint(with: [.space, .letter, .number]) } ?? false }
+        func isOther(_ place: Int) -> Bool {
+            kind(place).map { $0.isDisjoint(with: [.space, .letter, .number]) } ?? false
+        }
         func run(_ place: Int, _ test: (Int) -> Bool) -> Int {
             var place = place
             while place < end, test(place) { place += 1 }

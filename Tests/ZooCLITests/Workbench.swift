@@ -27,7 +27,10 @@ final class Workbench: Sendable {
     }
 
     /// The JSON that a command prints; records an issue when it fails.
-    func json(_ arguments: String..., status: Int32 = 0) throws -> JSONValue {
+    func json(_ arguments: String..., status: Int32 = 0) throws -> JSONValue { try json(arguments, status: status) }
+
+    /// The JSON that a command prints; records an issue when it fails.
+    func json(_ arguments: [String], status: Int32 = 0) throws -> JSONValue {
         let run = try zoo(arguments + ["--json"])
         #expect(run.status == status, "\(arguments): \(run.errors)")
         return try JSONParser.parse(run.output)

@@ -27,7 +27,8 @@ import ZooTestSupport
 
     @Test func everyOracleIsTested() throws {
         let folder = Repository.path("Tests/ZooNNTests/Fixtures/architectures")
-        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == (Self.names + ["pinn"]).sorted())
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == (Self.names + ["pinn"]).sorted())
     }
 
     @Test(arguments: [
@@ -127,7 +128,8 @@ struct ArchitectureOracle {
         let found = try compile(program).makeExecutor().evaluate(
             try reals(graph, data, read), indices: try indices(data)
         ).map { $0.map(Double.init) }
-        expectNear(found[0], try expected.tensor(named: mode + "output." + output).doubles(), tolerance, mode + "output")
+        expectNear(
+            found[0], try expected.tensor(named: mode + "output." + output).doubles(), tolerance, mode + "output")
         expectNear(found[1], try expected.tensor(named: mode + "loss").doubles(), tolerance, mode + "loss")
         var compared = Set<String>()
         // Gradients that are zero by symmetry (a key's bias) are rounding errors on both sides: such a tensor is held

@@ -33,7 +33,8 @@ package struct Embed: ZooCommand {
     @Option(help: ArgumentHelp("The field of JSON lines that holds the text.", valueName: "name"))
     package var field: String = "text"
 
-    @Option(help: ArgumentHelp("The vectors as 'embeddings' [texts, size]: .npz, .safetensors, .h5.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("The vectors as 'embeddings' [texts, size]: .npz, .safetensors, .h5.", valueName: "file"))
     package var to: String?
 
     @Option(help: ArgumentHelp("The folder of the tokenizer. Default: the model's.", valueName: "folder"))
@@ -79,7 +80,8 @@ package struct Embed: ZooCommand {
         if let to {
             var state = StateDict()
             state["embeddings"] = Tensor(vectors.flatMap { $0 }, shape: [vectors.count, size])
-            try CheckpointWriters.write(state, to: to, metadata: ["zoo_model": opened.label], jobs: session.jobs) { _ in }
+            try CheckpointWriters.write(state, to: to, metadata: ["zoo_model": opened.label], jobs: session.jobs) { _ in
+            }
             session.note("wrote \(to): \(Quantity.count(vectors.count)) vectors of \(size)")
         }
         try report(opened, texts, tokens, vectors, session)

@@ -46,13 +46,7 @@ package struct Plot: ZooCommand {
         let catalog = try Catalog(session.catalogPath)
         let values = ExpressionList.split(value)
         let figure = values.isEmpty ? try scatter(catalog) : try heatMaps(catalog, values)
-        if to.hasSuffix(".svg") {
-            try AtomicFile.write(to, Array(figure.svg.utf8))
-        } else if to.hasSuffix(".png") {
-            try AtomicFile.write(to, try figure.png(scale: 2))
-        } else {
-            throw ZooError(.usage, "cannot tell a picture format from the name \(to)", hint: "use .svg or .png")
-        }
+        try Picture.write(figure, to: to)
         try session.emit(["files": [.string(to)]], as: Table([.init("file", isPath: true)], rows: [[.text(to)]]))
     }
 

@@ -77,14 +77,17 @@ struct TextModel {
         for (key, value) in defaults where config[key] == nil { config[key] = value }
         let source = try checkpoint.open()
         let known = try ArchitectureLibrary(session, explicit: architecture, settings: settings)
-        graph = try known.architecture(of: checkpoint, tensors: source.tensorInfos, inputShape: [], beside: config).graph
+        graph = try known.architecture(of: checkpoint, tensors: source.tensorInfos, inputShape: [], beside: config)
+            .graph
         guard let place = tokenizer ?? folder else {
-            throw ZooError(.notFound, "\(path) has no folder with a tokenizer", hint: "name one with --tokenizer FOLDER")
+            throw ZooError(
+                .notFound, "\(path) has no folder with a tokenizer", hint: "name one with --tokenizer FOLDER")
         }
         self.tokenizer = try Tokenizer(folder: place)
         let sentence = try folder.map { try Self.object($0 + "/sentence_bert_config.json") } ?? JSONObject()
         let stated = sentence["max_seq_length"]?.int ?? config["max_position_embeddings"]?.int
-        encoder = try TextEncoder(graph, source: source, maximumLength: stated.flatMap { $0 > 0 ? $0 : nil }, batch: batch)
+        encoder = try TextEncoder(
+            graph, source: source, maximumLength: stated.flatMap { $0 > 0 ? $0 : nil }, batch: batch)
         maximumLength = encoder.maximumLength
         label = path
     }

@@ -98,7 +98,8 @@ struct FamilyNumbers {
     func refuse(_ family: String, unless plain: [(key: String, values: [JSONValue])]) throws {
         for (key, values) in plain {
             guard let value = config[key], value != .null, !values.contains(value) else { continue }
-            throw ZooError(.unsupported, "\(family): the configuration's '\(key)' is \(value.text()), which is not supported")
+            throw ZooError(
+                .unsupported, "\(family): the configuration's '\(key)' is \(value.text()), which is not supported")
         }
     }
 

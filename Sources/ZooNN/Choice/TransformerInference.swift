@@ -63,7 +63,9 @@ extension ArchitectureFamily {
 
     static let bert = ArchitectureFamily(
         name: "bert", numbers: ["heads", "eps", "activation", "pooling", "position_offset", "normalizes"],
-        matches: { layout in ["", "bert.", "roberta."].contains { layout.has("\($0)embeddings.word_embeddings.weight") } },
+        matches: { layout in
+            ["", "bert.", "roberta."].contains { layout.has("\($0)embeddings.word_embeddings.weight") }
+        },
         graph: { name, layout, numbers in
             let prefix =
                 ["", "roberta."].first { layout.has("\($0)embeddings.word_embeddings.weight") } ?? "bert."

@@ -240,9 +240,11 @@ struct Llama {
         builder.attention(
             "\(prefix).self_attn", norm, names: ["q_proj", "k_proj", "v_proj"], mask: "mask", bias: hasAttentionBias,
             tensors: hasHeadNorms
-                ? [("q_norm", "\(prefix).self_attn.q_norm.weight"), ("k_norm", "\(prefix).self_attn.k_norm.weight")] : [],
+                ? [("q_norm", "\(prefix).self_attn.q_norm.weight"), ("k_norm", "\(prefix).self_attn.k_norm.weight")]
+                : [],
             with: [
-                ("eps", .double(eps)), ("heads", .int(Int64(heads))), ("kv_heads", .int(Int64(keyValueHeads))), ("causal", .bool(isCausal)),
+                ("eps", .double(eps)), ("heads", .int(Int64(heads))), ("kv_heads", .int(Int64(keyValueHeads))),
+                ("causal", .bool(isCausal)),
                 ("rope_theta", .double(ropeTheta)),
             ])
         builder.layer(.linear, "\(prefix).self_attn.o_proj", bias: hasOutputBias)
@@ -265,7 +267,9 @@ extension GraphBuilder {
         tensors: [(String, String)] = [], with attributes: [(String, JSONValue)]
     ) -> String {
         let projected = names.map { layer(.linear, "\(prefix).\($0)", input, bias: bias) }
-        return add(.attention, "\(prefix).attention", projected + (mask.map { [$0] } ?? []), tensors: tensors, with: attributes)
+        return add(
+            .attention, "\(prefix).attention", projected + (mask.map { [$0] } ?? []), tensors: tensors, with: attributes
+        )
     }
 
     /// Attention over queries, keys and values that lie side by side in one projection.

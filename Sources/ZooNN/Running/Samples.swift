@@ -42,6 +42,23 @@ public struct Samples: Sendable {
         }
     }
 
+    /// Samples whose parts the caller has checked.
+    init(checkedInputs inputs: [Float], inputShape: [Int], labels: [Int32], count: Int) {
+        self.inputs = inputs
+        self.inputShape = inputShape
+        self.labels = labels
+        self.count = count
+    }
+
+    /// The first samples, all when there are not as many. Precondition: at least one is asked for.
+    public func prefix(_ wanted: Int) -> Samples {
+        precondition(wanted > 0)
+        guard wanted < count else { return self }
+        return Samples(
+            checkedInputs: Array(inputs.prefix(wanted * sampleSize)), inputShape: inputShape,
+            labels: Array(labels.prefix(wanted)), count: wanted)
+    }
+
     /// Numbers per sample.
     public var sampleSize: Int { inputShape.reduce(1, *) }
 }

@@ -54,7 +54,8 @@ public final class TextEncoder: Sendable {
         self.graph = graph
         self.batch = batch
         let table = graph.nodes.first { $0.op == .positionEmbedding }
-        let rows = table?.parameter("weight").flatMap { name in infos.first { $0.name == name }?.shape.dimensions.first }
+        let rows = table?.parameter("weight").flatMap { name in infos.first { $0.name == name }?.shape.dimensions.first
+        }
         let room = rows.map { $0 - (table?.integer("offset", default: 0) ?? 0) } ?? 8192
         self.maximumLength = min(maximumLength ?? room, rows == nil ? .max : room)
         var weights: [String: Tensor] = [:]
