@@ -62,7 +62,7 @@ public final class Evaluator: Sendable {
         }
         guard !samples.labels.isEmpty else { throw ZooError(.mismatch, "the data set has no labels") }
         // Kernels hold samples in lanes of 16: the last group is filled up with samples that are not counted.
-        self.batch = min((batch + 15) / 16, (samples.count + 15) / 16) * 16
+        self.batch = SampleBatches.roundedSize(batch, for: samples)
         self.samples = samples
         let lowered = try LoweredGraph(graph, tensors: tensors, batch: self.batch)
         unreadNames = lowered.unreadNames

@@ -42,6 +42,14 @@ public struct Samples: Sendable {
         }
     }
 
+    /// Samples that were checked before.
+    init(checked inputs: [Float], inputShape: [Int], labels: [Int32], count: Int) {
+        self.inputs = inputs
+        self.inputShape = inputShape
+        self.labels = labels
+        self.count = count
+    }
+
     /// Numbers per sample.
     public var sampleSize: Int { inputShape.reduce(1, *) }
 }
