@@ -29,6 +29,7 @@ let package = Package(
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas",
             providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+        .systemLibrary(name: "CLAPACKE", pkgConfig: "lapacke", providers: [.apt(["liblapacke-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: Kernels in C
@@ -64,6 +65,8 @@ let package = Package(
 
         .target(name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels"]),
 
+        .target(name: "ZooLandscape", dependencies: ["ZooNN", "CLAPACKE", "COpenBLAS"]),
+
         // MARK: Results and command line
 
         .target(name: "ZooReport", dependencies: ["ZooTensor", "CZlib"]),
@@ -78,6 +81,9 @@ let package = Package(
         // MARK: Tests
 
         .target(name: "ZooTestSupport", dependencies: ["ZooTensor"], path: "Tests/ZooTestSupport"),
+        .target(
+            name: "ZooTestModels", dependencies: ["ZooNN", "ZooFormats", "ZooTestSupport"],
+            path: "Tests/ZooTestModels"),
         .testTarget(name: "CZooKernelsTests", dependencies: ["CZooKernels", "ZooTestSupport"]),
         .testTarget(name: "ImportRulesTests", dependencies: ["ZooTestSupport"]),
         .testTarget(name: "ZooBaseTests", dependencies: ["ZooBase", "ZooTestSupport"]),
@@ -85,7 +91,7 @@ let package = Package(
         .testTarget(
             name: "ZooAutodiffTests", dependencies: ["ZooAutodiff", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+            name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestModels", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
@@ -93,6 +99,10 @@ let package = Package(
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         .testTarget(
             name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooLandscapeTests",
+            dependencies: ["ZooLandscape", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -70,7 +70,7 @@ public struct LayerSpectrum: Sendable {
         shortSide = layer.shortSide
         let values = try layer.eigenvalues()
         eigenvalues = values
-        let clipped = options.clipsFingers ? PowerLaw.clippingFingers(values) : PowerLaw(values).map { ($0, 0) }
+        let clipped = options.clipsFingers ? PowerLaw.clippingFingers(values) : PowerLaw(values, rule: .automatic).map { ($0, 0) }
         fit = clipped?.fit
         fingerCount = clipped?.fingers ?? 0
         shuffled = options.isRandomised ? try Self.shuffle(layer, values, options.seed) : nil
@@ -135,7 +135,7 @@ public struct LayerSpectrum: Sendable {
     private static let fewEigenvalues = 100
 
     private static func shuffle(_ layer: LayerMatrix, _ values: [Double], _ seed: UInt64) throws -> Shuffled {
-        var generator = SpectrumGenerator(seed: seed, name: layer.name)
+        var generator = RandomStream(seed: seed, "shuffle", layer.name)
         let first = try layer.shuffledEigenvalues(using: &generator)
         var largest = first.last ?? 0
         if values.count < fewEigenvalues {
@@ -157,23 +157,5 @@ public struct LayerSpectrum: Sendable {
             if q > 0 { total += q * log(q / m) / 2 }
         }
         return max(0, total).squareRoot()
-    }
-}
-
-/// A sequence of its own for every layer, so that results do not depend on which layers are measured.
-private struct SpectrumGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64, name: String) {
-        // FNV-1a of the name.
-        state = name.utf8.reduce(seed ^ 0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
     }
 }

@@ -26,6 +26,19 @@ public struct PowerLaw: Sendable, Hashable {
 
     /// Values up to this are left out.
     public static let leastValue = 1e-5
+    /// Samples with fewer values are fitted by the rule for small ones, in `Rule.automatic`.
+    public static let smallCount = 20
+
+    /// How α and xmin are chosen.
+    public enum Rule: String, Sendable, CaseIterable {
+        /// As WeightWatcher 0.7.7: `small` below 20 values, `standard` from there on.
+        case automatic
+        /// The maximum-likelihood exponent, smallest distance.
+        case standard
+        /// α = 1 + (n − 1)/Σ ln(x/xmin), which removes the bias of few values; smallest distance over tails of at
+        /// least 8 values. (WeightWatcher also computes a score that favours longer tails, and does not use it.)
+        case small
+    }
 
     /// Fits a tail; nil when fewer than two different values are left.
     ///
@@ -33,9 +46,10 @@ public struct PowerLaw: Sendable, Hashable {
     ///   - values: in any order.
     ///   - xminRange: where xmin may lie; everywhere unless given.
     /// - Complexity: O(n²) at worst; tails that cannot win any more are left early.
-    public init?(_ values: [Double], xminRange: ClosedRange<Double>? = nil) {
+    public init?(_ values: [Double], rule: Rule = .standard, xminRange: ClosedRange<Double>? = nil) {
         let logs = values.filter { $0 > Self.leastValue && $0.isFinite }.sorted().map { log($0) }
         guard logs.count > 1 else { return nil }
+        let isSmall = rule == .small || (rule == .automatic && logs.count < Self.smallCount)
         var suffix = 0.0
         var sums = [Double](repeating: 0, count: logs.count)
         for place in logs.indices.reversed() {
@@ -43,23 +57,31 @@ public struct PowerLaw: Sendable, Hashable {
             sums[place] = suffix
         }
         var best: (alpha: Double, start: Int, distance: Double)?
-        for start in 0..<logs.count - 1 {
-            if let xminRange, !xminRange.contains(exp(logs[start])) { continue }
+        func consider(_ start: Int) {
             let n = Double(logs.count - start)
             let spread = sums[start] - n * logs[start]
             // Equal values leave rounding behind instead of zero.
-            guard spread > 1e-12 * n * max(1, abs(logs[start])) else { continue }
-            let alpha = 1 + n / spread
+            guard spread > 1e-12 * n * max(1, abs(logs[start])) else { return }
+            let alpha = 1 + (isSmall ? n - 1 : n) / spread
             let limit = best?.distance ?? .infinity
             let distance = alpha > 1 ? Self.distance(logs, start, alpha, limit: limit) : 1
             if distance < limit { best = (alpha, start, distance) }
         }
+        for start in 0..<logs.count - 1 {
+            if let xminRange, !xminRange.contains(exp(logs[start])) { continue }
+            if isSmall, logs.count - start < Self.leastTail { continue }
+            consider(start)
+        }
+        // Fewer values than the least tail: all of them.
+        if isSmall, best == nil { consider(0) }
         guard let best else { return nil }
         alpha = best.alpha
         xmin = exp(logs[best.start])
         distance = best.distance
         tailCount = logs.count - best.start
     }
+
+    private static let leastTail = 8
 
     /// The distance between the tail and its law; any number not below `limit` when it cannot be smaller.
     private static func distance(_ logs: [Double], _ start: Int, _ alpha: Double, limit: Double) -> Double {
@@ -85,11 +107,11 @@ extension PowerLaw {
     ///
     /// - Returns: the fit, and how many fingers were clipped; the fit of all values with zero when none helps.
     public static func clippingFingers(_ values: [Double]) -> (fit: PowerLaw, fingers: Int)? {
-        guard let raw = PowerLaw(values) else { return nil }
+        guard let raw = PowerLaw(values, rule: .automatic) else { return nil }
         let sorted = values.sorted()
         guard raw.alpha > 2 else { return (raw, 0) }
         for i in 2...9 where sorted.count > i + 1 {
-            guard let fit = PowerLaw(Array(sorted.dropLast(i))) else { break }
+            guard let fit = PowerLaw(Array(sorted.dropLast(i)), rule: .automatic) else { break }
             if fit.alpha + 1 < raw.alpha { return (fit, i - 1) }
             if fit.alpha <= 2 { break }
         }

@@ -50,6 +50,16 @@ public struct Samples: Sendable {
         self.count = count
     }
 
+    /// The same inputs with other labels.
+    ///
+    /// - Throws: `mismatch` when the count differs or a label is negative.
+    public func labelled(_ labels: [Int32]) throws -> Samples {
+        guard labels.count == count, labels.allSatisfy({ $0 >= 0 }) else {
+            throw ZooError(.mismatch, "\(labels.count) labels for \(count) samples")
+        }
+        return Samples(checked: inputs, inputShape: inputShape, labels: labels, count: count)
+    }
+
     /// Numbers per sample.
     public var sampleSize: Int { inputShape.reduce(1, *) }
 }
