@@ -9,7 +9,8 @@ let package = Package(
         .library(
             name: "ZooKit",
             targets: [
-                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport",
+                "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooData", "ZooCatalog", "ZooMerge",
+                "ZooTrain", "ZooReport",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -27,29 +28,37 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"]), .brew(["hdf5"])]),
         .systemLibrary(
+            name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas",
             providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
-        .systemLibrary(name: "CLAPACKE", pkgConfig: "lapacke", providers: [.apt(["liblapacke-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: Kernels in C
 
         .target(name: "CZooKernels"),
+        .target(name: "CZooBLAS"),
         .target(name: "CZooHDF5", dependencies: ["CHDF5"]),
+        .target(name: "CZooImage", dependencies: ["CPNG", "CJPEG"]),
         .target(name: "CZooSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         // MARK: Foundation
 
         .target(name: "ZooBase", dependencies: ["CZooKernels"]),
-        .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooKernels"]),
+        .target(name: "ZooTensor", dependencies: ["ZooBase", "CZooBLAS", "CZooKernels"]),
         .target(
             name: "ZooFormats",
             dependencies: ["ZooTensor", "CArchive", "CZooHDF5", "CZlib", .product(name: "Yams", package: "Yams")]),
 
         // MARK: The engine and networks as data
 
-        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "COpenBLAS"]),
+        .target(name: "ZooAutodiff", dependencies: ["ZooTensor", "CZooKernels", "CZooBLAS"]),
         .target(name: "ZooNN", dependencies: ["ZooAutodiff"]),
+
+        // MARK: Data sets
+
+        .target(name: "ZooData", dependencies: ["ZooNN", "ZooFormats", "CZooImage"]),
 
         // MARK: Catalog
 
@@ -65,7 +74,11 @@ let package = Package(
 
         .target(name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels"]),
 
-        .target(name: "ZooLandscape", dependencies: ["ZooNN", "CLAPACKE", "COpenBLAS"]),
+        .target(name: "ZooLandscape", dependencies: ["ZooNN"]),
+
+        // MARK: Training
+
+        .target(name: "ZooTrain", dependencies: ["ZooNN", "ZooFormats"]),
 
         // MARK: Results and command line
 
@@ -73,7 +86,7 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooMerge", "ZooNN", "ZooReport",
+                "ZooCatalog", "ZooData", "ZooMerge", "ZooNN", "ZooReport", "ZooTrain",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -94,6 +107,7 @@ let package = Package(
             name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestModels", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(name: "ZooDataTests", dependencies: ["ZooData", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooCatalogTests",
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
@@ -103,6 +117,8 @@ let package = Package(
             name: "ZooLandscapeTests",
             dependencies: ["ZooLandscape", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
             exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

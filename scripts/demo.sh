@@ -51,4 +51,9 @@ echo
 echo "A second zoo, a tar.gz: 36 cells of width and batch size, three seeds each, as a picture."
 step index zoos/digits-phases.tar.gz
 step plot "zoo = 'digits-phases'" --x width --y batchsize --value "test_accuracy, train_loss" --to "$work/phases.svg"
+echo
+echo "A zoo of our own, grown in a second from a manifest: settings x seeds, resumable, the same bytes on any machine's"
+echo "number of threads; PyTorch reads its checkpoints. The fifth trial goes wrong on purpose."
+step train manifests/train/digits-demo.yaml --to "$work"
+step query "zoo = 'digits-demo' and epoch = last" --columns "nlin, optimizer, lr, test_accuracy, train_loss"
 step verify --quick

@@ -1,7 +1,8 @@
-"""Evaluates every checkpoint of zoos/digits-cnn.zip on the test split with PyTorch, one model after the other, and
-with `zoo eval` in the same run; prints both times, the ratio, and the largest differences of loss and accuracy.
+"""Evaluates every checkpoint of zoos/digits-cnn.zip on the test split with PyTorch, one model after the other and all
+of an activation at once (torch.func.vmap), and with `zoo eval` in the same run, taking turns; prints the medians, the
+ratios, and the largest differences of loss and accuracy.
 
-    python Benchmarks/peers/eval_zoo.py [ZOO] [CATALOG]
+    python Benchmarks/peers/eval_zoo.py [ZOO]
 
 The peer's time has two parts, stated apart: reading the weights (zipfile, torch.load) and the forward passes alone.
 `zoo eval` is timed as a whole process, from start to printed table, on a catalog that `zoo index` made before.
@@ -20,7 +21,7 @@ from safetensors.torch import load_file
 ZOO = sys.argv[1] if len(sys.argv) > 1 else ".build/release/zoo"
 ARCHIVE = "zoos/digits-cnn.zip"
 DATA = "zoos/data/digits.safetensors"
-REPEATS = 5
+REPEATS = 7
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "gelu": torch.nn.GELU, "silu": torch.nn.SiLU}
 
 
@@ -69,25 +70,54 @@ def evaluate(models, x, y):
     return results
 
 
-def best(body):
-    times = []
+def evaluate_at_once(models, x, y):
+    """The same by torch.func.vmap over the models of an activation; returns mean losses by place."""
+    losses = {}
+    with torch.inference_mode():
+        for name in ACTIVATIONS:
+            places = [place for place, model in enumerate(models) if model[2] == name]
+            if not places:
+                continue
+            network = SmallCNN(name).eval()
+            stacked = {key: torch.stack([models[place][3][key] for place in places]) for key in models[places[0]][3]}
+
+            def loss(state):
+                logits = torch.func.functional_call(network, state, (x,))
+                return torch.nn.functional.cross_entropy(logits, y), (logits.argmax(1) == y).float().mean()
+
+            found, _ = torch.func.vmap(loss, chunk_size=64)(stacked)
+            losses.update(zip(places, found.tolist()))
+    return losses
+
+
+def timed(body):
+    start = time.perf_counter()
+    result = body()
+    return time.perf_counter() - start, result
+
+
+def medians(bodies):
+    """The median time and the last result of each body; rounds take turns, so that all see the same machine."""
+    times, results = [[] for _ in bodies], [None] * len(bodies)
     for _ in range(REPEATS):
-        start = time.perf_counter()
-        result = body()
-        times.append(time.perf_counter() - start)
-    return min(times), result
+        for place, body in enumerate(bodies):
+            seconds, results[place] = timed(body)
+            times[place].append(seconds)
+    return [sorted(row)[len(row) // 2] for row in times], results
 
 
 def main():
     data = load_file(DATA)
     x, y = data["x_test"], data["y_test"]
-    load_time, models = best(load)
-    forward_time, expected = best(lambda: evaluate(models, x, y))
+    models = load()
     with tempfile.TemporaryDirectory() as folder:
         catalog = f"{folder}/catalog.sqlite"
         subprocess.run([ZOO, "index", ARCHIVE, "--catalog", catalog, "--quiet"], check=True, stdout=subprocess.DEVNULL)
         command = [ZOO, "eval", "where:epoch >= 0", "--data", f"{DATA}:test", "--catalog", catalog, "--json", "--quiet"]
-        zoo_time, run = best(lambda: subprocess.run(command, check=True, capture_output=True))
+        times, results = medians([
+            load, lambda: evaluate(models, x, y), lambda: evaluate_at_once(models, x, y),
+            lambda: subprocess.run(command, check=True, capture_output=True)])
+    (load_time, forward_time, vmap_time, zoo_time), (_, expected, _, run) = times, results
     found = {row["checkpoint"].split("/", 1)[1]: row for row in json.loads(run.stdout)}
     worst_loss, different = 0.0, 0
     for (trial, epoch, _, _), (loss, accuracy) in zip(models, expected):
@@ -98,9 +128,12 @@ def main():
     print(f"{len(models)} checkpoints, {len(y)} samples, torch {torch.__version__}, {torch.get_num_threads()} threads")
     print(f"torch, reading              {load_time * 1e3:8.1f} ms")
     print(f"torch, evaluating           {forward_time * 1e3:8.1f} ms")
+    print(f"torch.func.vmap, evaluating {vmap_time * 1e3:8.1f} ms")
     print(f"zoo eval, the whole process {zoo_time * 1e3:8.1f} ms")
     print(f"ratio, everything           {(load_time + forward_time) / zoo_time:8.2f}  (start of Python not counted)")
     print(f"ratio, torch evaluating only{forward_time / zoo_time:8.2f}")
+    print(f"ratio, vmap and reading     {(load_time + vmap_time) / zoo_time:8.2f}")
+    print(f"ratio, vmap alone           {vmap_time / zoo_time:8.2f}")
     print(f"largest relative difference of losses {worst_loss:.1e}, accuracies that differ: {different}")
 
 

@@ -14,16 +14,18 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
     let plan: Plan
     let prologue: [Kernel], body: [Kernel]
     let scratchBytes: Int
+    /// Whether a kernel calls the library of matrix products.
+    let usesBLAS: Bool
     /// For each input of indices the number that they must stay below.
     let indexBounds: [Int: Int]
 
     init(_ program: Program, lowered: Program, scalarBytes: Int, lower: (Site) -> Lowered) {
-        _ = singleThreadedBLAS
         self.program = program
         self.lowered = lowered
         let plan = Plan(lowered, scalarBytes: scalarBytes)
         self.plan = plan
         var scratch = 0
+        var usesBLAS = false
         func kernels(_ ids: [Int]) -> [Kernel] {
             ids.map { id in
                 let instruction = lowered.instructions[id]
@@ -33,12 +35,14 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
                         operandShapes: instruction.operands.map { lowered.instructions[$0].shape },
                         output: id, shape: instruction.shape))
                 scratch = max(scratch, result.scratchBytes)
+                usesBLAS = usesBLAS || result.usesBLAS
                 return result.kernel
             }
         }
         prologue = kernels(plan.prologue)
         body = kernels(plan.body)
         scratchBytes = scratch
+        self.usesBLAS = usesBLAS
         arenaBytes = plan.arenaBytes + scratch
         operationCounts = (prologue.count, body.count)
         indexBounds = program.indexBounds

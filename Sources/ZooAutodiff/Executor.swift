@@ -67,8 +67,10 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
     /// Binds weights in the order of the program's parameters and computes what depends on them alone.
     ///
     /// The memory must stay valid and unchanged until the last run with it; it is only read.
-    /// - Throws: `mismatch` when the number of pointers is not the number of parameters.
+    /// - Throws: `mismatch` when the number of pointers is not the number of parameters; `unsupported` when the program
+    ///   needs OpenBLAS and it is not installed.
     public func bind(parameters pointers: [UnsafePointer<Scalar>]) throws {
+        if compiled.usesBLAS { try BLASLibrary.load() }
         guard pointers.count == parameters.count else {
             throw misfit("bind", "\(pointers.count) arrays for \(parameters.count) parameters")
         }

@@ -111,6 +111,49 @@ extension LaneLayout {
         return nil
     }
 
+    /// Whether an operation takes the largest elements of its windows and their places are read by nobody else.
+    func isPlainMaximum(_ id: Int, _ windows: Windows) -> Bool {
+        let operands = old(id).operands
+        guard windows.axis > 0, windows.uniform != nil, uses[operands[1]] == 1,
+            old(id).shape.rank == windows.axis + 2
+        else { return false }
+        return old(operands[1]).operation == .windowArgmax(windows) && old(operands[1]).operands == [operands[0]]
+    }
+
+    /// A matrix product plus a vector for each row or plus another matrix: the product is added to what is there.
+    mutating func fusedProduct(_ id: Int) -> Int? {
+        guard case .binary(.add) = old(id).operation else { return nil }
+        let operands = old(id).operands, shape = old(id).shape
+        for (x, other) in [(operands[0], operands[1]), (operands[1], operands[0])]
+        where old(x).shape == shape && isUsedOnce(x) && asLanes[x] == nil && asLanes[other] == nil {
+            let made = b.instructions[source(rows(x))]
+            guard let (form, known) = made.product, let width = made.shape.dimensions.last else { continue }
+            var extras = known
+            let own = old(other).shape
+            if own == shape, !known.initial {
+                extras.initial = true
+                let whole = emit(.reshape, [rows(other)], made.shape)
+                return emit(
+                    .reshape, [emit(.fused(.product(form, extras)), made.operands + [whole], made.shape)], shape)
+            }
+            guard own.elementCount == width, own.dimensions.last == width, !known.bias, !known.initial else { continue }
+            extras.bias = true
+            let row = emit(.reshape, [rows(other)], [width])
+            return emit(.reshape, [emit(.fused(.product(form, extras)), made.operands + [row], made.shape)], shape)
+        }
+        return nil
+    }
+
+    /// Whether one reader alone has a value, past reshapes.
+    private func isUsedOnce(_ id: Int) -> Bool {
+        var id = id
+        while uses[id] == 1 {
+            guard case .reshape = old(id).operation else { return true }
+            id = old(id).operands[0]
+        }
+        return false
+    }
+
     mutating func fusedClamp(_ id: Int) -> Int? {
         let x = old(id).operands[0]
         guard let (_, made) = producer(x), case .fused(let fused) = made.operation, var extras = fused.extras,
@@ -132,6 +175,18 @@ extension LaneLayout {
             b.instructions[made.operands[0]].shape == made.shape, b.instructions[made.operands[1]].shape == made.shape
         else { return nil }
         return emit(.fused(.channelDots), made.operands, [shape[1]])
+    }
+}
+
+extension Instruction {
+    /// The form of a product of two matrices and what is added to it already.
+    fileprivate var product: (MatmulForm, Fused.Extras)? {
+        guard shape.rank == 2 else { return nil }
+        switch operation {
+        case .matmul(let form) where !form.sumsBatch: return (form, Fused.Extras())
+        case .fused(.product(let form, let extras)): return (form, extras)
+        default: return nil
+        }
     }
 }
 

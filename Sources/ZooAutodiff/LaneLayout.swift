@@ -41,7 +41,7 @@ struct LaneLayout {
             if let lanes = inLanes(id) {
                 asLanes[id] = lanes
             } else if asRows[id] == nil {
-                asRows[id] = fusedSum(id) ?? slopeInRows(id) ?? inRows(id)
+                asRows[id] = fusedSum(id) ?? fusedProduct(id) ?? slopeInRows(id) ?? inRows(id)
             }
         }
         b.generation = 0
@@ -145,6 +145,8 @@ struct LaneLayout {
         case .pad(let starts) where instruction.shape[0] == batch:
             return emit(.pad(starts + [0]), [lanes(first)], laneShape(instruction.shape))
         case .unary, .sum: return simple(id)
+        case .windowTake(let windows) where isPlainMaximum(id, windows):
+            return emit(.fused(.maxPool(windows)), [lanes(first)], laneShape(instruction.shape))
         case .windowSum(let windows), .windowSpread(let windows), .windowArgmax(let windows), .windowTake(let windows),
             .windowPut(let windows):
             return windows.axis > 0 ? simple(id) : nil

@@ -25,14 +25,29 @@ extension ProgramBuilder {
     /// Batch norm with the statistics of the batch (biased variance), which are returned for running averages.
     ///
     /// PyTorch keeps the running variance unbiased: multiply `variance` by n / (n − 1), n = samples × pixels.
+    ///
+    /// - Parameter sampleWeights: `[samples]`, one for real samples and zero for those that fill up the batch, which
+    ///   then have no part in the statistics.
     public func batchNormTraining(
-        _ x: Value, weight: Value? = nil, bias: Value? = nil, epsilon: Double = 1e-5
+        _ x: Value, weight: Value? = nil, bias: Value? = nil, epsilon: Double = 1e-5, sampleWeights: Value? = nil
     ) throws -> (output: Value, mean: Value, variance: Value) {
         let channels = try channelShape(x, "batchNormTraining")
         let axes = (0..<x.shape.rank).filter { $0 != 1 }
-        let mean = try mean(x, axes: axes)
+        // The mean over real samples: weights and the reciprocal of how many numbers a channel has.
+        let share = try sampleWeights.map { weights in
+            let pixels = x.shape.dimensions.dropFirst(2).reduce(1, *)
+            let count = affine(try sum(weights), scale: Double(pixels))
+            return (
+                try reshape(weights, [-1] + [Int](repeating: 1, count: x.shape.rank - 1)), reciprocal(count)
+            )
+        }
+        func average(_ y: Value) throws -> Value {
+            guard let (weights, scale) = share else { return try self.mean(y, axes: axes) }
+            return try multiply(sum(multiply(y, weights), axes: axes), scale)
+        }
+        let mean = try average(x)
         let centred = try subtract(x, reshape(mean, channels))
-        let variance = try self.mean(square(centred), axes: axes)
+        let variance = try average(square(centred))
         let scale = rsqrt(affine(variance, offset: epsilon))
         let slope = try weight.map { try multiply($0, scale) } ?? scale
         let scaled = try multiply(centred, reshape(slope, channels))

@@ -79,6 +79,8 @@ enum Operation: Sendable, Hashable {
 
 /// Operations on samples in lanes, shaped [batch / 16, channels, …, 16], that do the work of several primitives.
 enum Fused: Sendable, Hashable {
+    /// A product of two matrices in rows and the extras, without clamp; operands a, b, then those that the extras name.
+    case product(MatmulForm, Extras)
     /// Weights [out, in, rows, columns] in the order in which a face of the convolution reads them.
     case packWeights(ConvolutionFace, ConvolutionForm)
     /// A face of a convolution; operands a, b and then those that the extras name.
@@ -91,6 +93,8 @@ enum Fused: Sendable, Hashable {
     case channelDots
     /// g · φ⁽ᵏ⁾(x): operands x, g.
     case slope(Unary)
+    /// The largest element of each window, where nobody asks for its place.
+    case maxPool(Windows)
     /// Rows to lanes: [samples, …] to [samples / 16, …, 16].
     case toLanes
     /// Lanes to rows.

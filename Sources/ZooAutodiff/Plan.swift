@@ -70,9 +70,13 @@ struct Plan: Sendable {
                 guard case .arena = places[buffer] else { return false }
                 return !settled[buffer] && lastUse[buffer] == id
             }
-            let heir = instructions[id].overwritable.map { buffers[instructions[id].operands[$0]] }.first {
-                ending.contains($0) && size($0) == size(id) && instructions[$0].isIndex == instructions[id].isIndex
-                    && instructions[$0].shape.elementCount == instructions[id].shape.elementCount
+            let taken = instructions[id].operands.map { buffers[$0] }
+            let candidates = instructions[id].overwritable.map { taken[$0] }
+            let heir = candidates.first { buffer in
+                ending.contains(buffer) && size(buffer) == size(id)
+                    && instructions[buffer].isIndex == instructions[id].isIndex
+                    && instructions[buffer].shape.elementCount == instructions[id].shape.elementCount
+                    && (!instructions[id].readsWhileWriting || taken.filter { $0 == buffer }.count == 1)
             }
             if let heir {
                 ending.remove(heir)
@@ -90,12 +94,22 @@ struct Plan: Sendable {
 }
 
 extension Instruction {
+    /// Whether operands are still read when parts of the result are written: a buffer that is the initial value and
+    /// another operand as well cannot be the place of the result.
+    var readsWhileWriting: Bool {
+        switch operation {
+        case .fused(.convolution), .fused(.product): true
+        default: false
+        }
+    }
+
     /// Operands whose space the result may take when nobody else needs them, the best one first.
     var overwritable: [Int] {
         switch operation {
         case .unary: [0]
         case .binary, .fused(.slope): [0, 1]
-        case .fused(.convolution(_, _, let extras)): extras.initial ? [operands.count - 1] : []
+        case .fused(.convolution(_, _, let extras)), .fused(.product(_, let extras)):
+            extras.initial ? [operands.count - 1] : []
         case .fused(.channelAffine(_, let extras)): extras.initial ? [operands.count - 1] : [0]
         default: []
         }

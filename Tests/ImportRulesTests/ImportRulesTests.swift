@@ -9,18 +9,21 @@ import ZooTestSupport
     /// Modules of the package that a module's sources may import.
     private static let allowed: [String: Set<String>] = [
         "ZooBase": ["CZooKernels"],
-        "ZooTensor": ["ZooBase", "CZooKernels"],
-        "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "COpenBLAS"],
+        "ZooTensor": ["ZooBase", "CZooBLAS", "CZooKernels"],
+        "ZooAutodiff": ["ZooBase", "ZooTensor", "CZooKernels", "CZooBLAS"],
         "ZooNN": ["ZooBase", "ZooTensor", "ZooAutodiff"],
         "ZooFormats": ["ZooBase", "ZooTensor", "CZooKernels", "CArchive", "CHDF5", "CZlib", "CZooHDF5", "Yams"],
+        "ZooData": ["ZooBase", "ZooTensor", "ZooNN", "ZooFormats", "CZooImage"],
         "ZooCatalog": [
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
         ],
         "ZooMerge": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "CZooKernels"],
-        "ZooLandscape": ["ZooBase", "ZooTensor", "ZooNN", "CLAPACKE", "COpenBLAS"],
+        "ZooLandscape": ["ZooBase", "ZooTensor", "ZooNN"],
+        "ZooTrain": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
-            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooMerge", "ZooReport", "ZooNN", "CZooKernels",
+            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooMerge", "ZooReport", "ZooNN", "ZooTrain",
+            "CZooKernels",
             "ArgumentParser",
         ],
         "zoo": ["ZooCLI"],

@@ -124,9 +124,42 @@ import ZooTestSupport
         return try b.average(b.infoNCE(queries: pooled, keys: b.tanh(pooled), temperature: 0.5))
     }
 
+    /// Products added to what they are computed from, and to each other; rows wide enough for the kernels of rows.
+    static let rows = Network("rows") { s in
+        let b = s.b
+        var x = try b.multiply(s.data("x", [3, 7, 24]), s.weight([24]))
+        for _ in 0..<2 {
+            x = try b.add(x, b.linear(x, weight: s.weight([24, 24]), bias: s.weight([24])))
+            x = try b.add(b.linear(x, weight: s.weight([24, 24])), b.linear(x, weight: s.weight([24, 24])))
+            let flat = try b.reshape(x, [21, 24])
+            x = try b.reshape(b.add(b.matmul(flat, s.weight([24, 24])), flat), [3, 7, 24])
+        }
+        return try b.mean(b.tanh(b.mean(b.square(x), axes: [2])))
+    }
+
+    /// A convolution added to the image it reads, which nobody reads afterwards.
+    static let skips = Network("skips") { s in
+        let b = s.b
+        var x = b.affine(s.data("x", [32, 4, 6, 6]), scale: 2)
+        for _ in 0..<2 {
+            let kernel = s.weight([4, 4, 3, 3])
+            x = b.tanh(try b.add(b.conv2d(x, weight: kernel, Convolution(stride: 1, padding: 1)), x))
+        }
+        return try b.mean(b.square(x))
+    }
+
+    /// The forward pass alone, where buffers are given back soonest.
+    @Test(arguments: [rows, skips]) func valuesAloneAgreeWithFloat64(_ network: Network) throws {
+        let s = Sketch()
+        let program = s.b.build([("loss", try network.loss(s))])
+        let truth = try program.compiledReference().makeExecutor().evaluate(s.reals)
+        let found = try program.compiled().makeExecutor().evaluate(s.reals.mapValues { $0.map { Float($0) } })
+        #expect(abs(Double(found[0][0]) - truth[0][0]) <= 1e-5 * abs(truth[0][0]))
+    }
+
     @Test(arguments: [
         convolutional(32), convolutional(5), residual(training: false), residual(training: true), perceptron,
-        transformer,
+        transformer, rows, skips,
     ])
     func float32AgreesWithFloat64(_ network: Network) throws {
         let s = Sketch()

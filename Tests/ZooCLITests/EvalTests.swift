@@ -34,6 +34,34 @@ import ZooTestSupport
         #expect(diverged.allSatisfy { $0["accuracy"] == 0.092 })
     }
 
+    @Test func recordedResultsCanBeQueried() throws {
+        let folder = try TemporaryFolder()
+        let catalog = folder.file("c.sqlite")
+        #expect(try ZooProgram.run(["index", "zoos/digits-cnn.zip", "--catalog", catalog]).status == 0)
+        let run = try ZooProgram.run([
+            "eval", "where:epoch = last", "--data", "zoos/data/digits.safetensors:val,test", "--json", "--catalog",
+            catalog, "--record",
+        ])
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(run.errors.contains("metrics as run 1"))
+        let rows = try JSONParser.parse(run.output).array ?? []
+        let best = rows.filter { $0["split"] == "test" }.compactMap { $0["accuracy"]?.double }.max()
+        let query = try ZooProgram.run([
+            "query", "epoch = last", "--columns", "id,eval_test_accuracy,eval_val_loss", "--sort",
+            "-eval_test_accuracy", "--limit", "1", "--json", "--catalog", catalog,
+        ])
+        #expect(query.status == 0, "\(query.errors)")
+        let row = try #require(try JSONParser.parse(query.output).array?.first)
+        #expect(row["eval_test_accuracy"]?.double == best)
+        #expect(row["eval_val_loss"]?.double != nil)
+        let file = try ZooProgram.run([
+            "eval", "\(tasks)/pretrained.safetensors", "--data", "\(tasks)/data/zoo_c_data.safetensors:rot90.test",
+            "--catalog", catalog, "--record",
+        ])
+        #expect(file.status == 0)
+        #expect(file.errors.contains("none of the checkpoints is in the catalog"))
+    }
+
     @Test func modelsThatFailAreListedAndTheOthersEvaluated() throws {
         let run = try ZooProgram.run([
             "eval", "\(tasks)/pretrained.safetensors", "zoos/data/digits.safetensors", "--data",

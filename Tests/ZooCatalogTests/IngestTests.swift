@@ -54,6 +54,38 @@ import ZooTestSupport
         #expect(try catalog.history(of: id)[0].extras.first?.value.isNaN == true)
     }
 
+    @Test func aRecorderKeepsWhatWasMeasuredAndHow() throws {
+        let folder = try TemporaryFolder()
+        let catalog = try Catalog.openOrCreate(folder.file("c.sqlite"))
+        let writer = try catalog.writer()
+        let zoo = try writer.upsert(ZooRecord(name: "z"))
+        let source = try writer.begin(SourceRecord(path: "z.zip", kind: "zip", byteCount: 100, modified: 1))
+        let id = try writer.ingest(model(zoo, source.id, "a"))
+        try writer.commit()
+        let ids = try catalog.checkpoints(of: id).map(\.id)
+        let recorder = try MetricRecorder(writer, .now(command: "zoo eval", seed: 7, dataset: "digits"))
+        try recorder.record("loss", of: ids[0], value: 0.5, error: 0.1)
+        try recorder.record("loss", of: ids[1], value: .nan)
+        try recorder.record("distance", of: ids[0], and: ids[1], value: 3)
+        try recorder.finish(seconds: 2)
+        #expect(recorder.count == 3)
+        let later = try MetricRecorder(writer, .now(command: "zoo eval again"))
+        try later.record("loss", of: ids[0], value: 0.25)
+        try later.finish()
+        #expect(try catalog.metricNames() == ["distance", "loss"])
+        let losses = try catalog.metrics(named: "loss", of: ids)
+        #expect(losses[ids[0]]?.value == 0.25 && losses[ids[0]]?.run == later.run)
+        #expect(losses[ids[1]]?.value.isNaN == true && losses[ids[1]]?.run == recorder.run)
+        #expect(try catalog.pairMetrics(named: "distance", among: ids).map(\.value) == [3])
+        #expect(try catalog.pairMetrics(named: "distance", among: [ids[0]]).isEmpty)
+        #expect(try catalog.metrics(named: "distance", of: ids).isEmpty)
+        let run = try catalog.run(recorder.run)
+        #expect(run.command == "zoo eval" && run.seed == 7 && run.dataset == "digits" && run.seconds == 2)
+        #expect(run.started.count == 20 && run.started.hasSuffix("Z"))
+        #expect(try catalog.configs(of: [id, 999]).keys.sorted() == [id])
+        #expect(try catalog.configs(of: [id])[id] == catalog.model(id).config)
+    }
+
     @Test func changedSourceIsReadAgainAndWhatVanishedGoes() throws {
         let folder = try TemporaryFolder()
         let catalog = try Catalog.openOrCreate(folder.file("c.sqlite"))

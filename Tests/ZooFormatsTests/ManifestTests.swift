@@ -46,6 +46,10 @@ import ZooTestSupport
                 .json()
             #expect(schema.problems(value, definition: "dataset") == [], "\(name)")
         }
+        for name in try ManifestLibrary.yamlFiles(Self.folder + "/train") {
+            let value = try ManifestNode(text: ManifestLibrary.text(Self.folder + "/train/" + name), file: name).json()
+            #expect(schema.problems(value, definition: "training") == [], "\(name)")
+        }
     }
 
     @Test func schemaAndDecoderKnowTheSameKeys() throws {
@@ -55,7 +59,8 @@ import ZooTestSupport
             ("layout", Manifest.layoutKeys), ("tree", Manifest.treeKeys), ("experiment", Manifest.experimentKeys),
             ("grid", Manifest.gridKeys), ("load", Manifest.directionKeys), ("temperature", Manifest.directionKeys),
             ("axis", Manifest.axisKeys), ("results", Manifest.resultsKeys), ("dataset", DatasetManifest.keys),
-            ("preparation", DatasetManifest.preparationKeys),
+            ("preparation", DatasetManifest.preparationKeys), ("normalise", DatasetManifest.normaliseKeys),
+            ("carving", DatasetManifest.carvingKeys),
         ]
         for (name, keys) in decoders {
             let definition = schema.definition(name)

@@ -7,8 +7,8 @@ enum FloatKernels {
     static func lower(_ site: Site) -> Lowered? {
         switch site.operation {
         case .unary(let function): unary(function, site)
-        case .binary(let function): binary(function, site)
-        case .sum: channelSums(site)
+        case .binary(let function): binary(function, site) ?? rowBinary(function, site)
+        case .sum: channelSums(site) ?? rowSums(site)
         case .softmax(let axis): softmax(axis, site)
         case .logSumExp(let axis): logSumExp(axis, site)
         case .argmax(let axis): argmax(axis, site)
@@ -26,6 +26,8 @@ enum FloatKernels {
         case .channelAffine(let scales, let extras): channelAffine(scales, extras, site)
         case .channelDots: channelDots(site)
         case .slope(let function): slope(function, site)
+        case .maxPool(let windows): maxPool(windows, site)
+        case .product(let form, let extras): product(form, extras, site)
         case .toLanes, .fromLanes: cross(fused == .toLanes, site)
         }
     }
@@ -223,17 +225,33 @@ enum FloatKernels {
 
     // MARK: Windows
 
-    private static func pool(_ windows: Windows, _ site: Site) -> Lowered? {
-        let isPut = if case .windowPut = site.operation { true } else { false }
-        let plane = isPut ? site.shape : site.operandShapes[0]
+    /// The windows as the kernels describe them, when all are alike and samples lie in lanes.
+    private static func form(_ windows: Windows, over plane: Shape) -> zoo_pool2d? {
         guard let uniform = windows.uniform, plane.rank == windows.axis + 3,
             plane[plane.rank - 1] == LaneLayout.lanes
         else { return nil }
         let (kernel, stride, padding) = (Int32(uniform[0]), Int32(uniform[1]), Int32(uniform[2]))
-        let form = zoo_pool2d(
+        return zoo_pool2d(
             in_height: Int32(plane[windows.axis]), in_width: Int32(plane[windows.axis + 1]),
             out_height: Int32(windows.rows.count), out_width: Int32(windows.columns.count), kernel_height: kernel,
             kernel_width: kernel, stride_y: stride, stride_x: stride, padding_y: padding, padding_x: padding)
+    }
+
+    private static func maxPool(_ windows: Windows, _ site: Site) -> Lowered {
+        let plane = site.operandShapes[0]
+        let planes = plane.dimensions[..<windows.axis].reduce(1, *)
+        let (x, y) = (site.operands[0], site.output)
+        guard let form = form(windows, over: plane) else { return Kernels<Float>.lower(site) }
+        return Lowered { buffers, _ in
+            var form = form
+            zoo_max_pool2d(&form, planes, buffers.reals(x), buffers.output(y), nil)
+        }
+    }
+
+    private static func pool(_ windows: Windows, _ site: Site) -> Lowered? {
+        let isPut = if case .windowPut = site.operation { true } else { false }
+        let plane = isPut ? site.shape : site.operandShapes[0]
+        guard let form = form(windows, over: plane) else { return nil }
         let planes = plane.dimensions[..<windows.axis].reduce(1, *)
         let (x, index, y) = (site.operands[0], site.operands.last ?? 0, site.output)
         switch site.operation {

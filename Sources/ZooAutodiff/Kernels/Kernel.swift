@@ -1,4 +1,3 @@
-import COpenBLAS
 import ZooTensor
 
 /// The element types programs run in.
@@ -15,6 +14,8 @@ typealias Buffers = UnsafePointer<UnsafeMutableRawPointer>
 /// A kernel and the scratch memory it needs.
 struct Lowered {
     var scratchBytes = 0
+    /// Whether it calls the library of matrix products.
+    var usesBLAS = false
     let kernel: Kernel
 }
 
@@ -41,9 +42,6 @@ protocol KernelScalar: EngineScalar {
     /// Natural logarithm.
     static func logarithm(_ x: Self) -> Self
 }
-
-/// OpenBLAS told once to leave threads to us: its own lose on everything small (see `Parallel`).
-let singleThreadedBLAS: Void = openblas_set_num_threads(1)
 
 extension Buffers {
     @inline(__always)

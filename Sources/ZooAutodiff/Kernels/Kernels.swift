@@ -1,4 +1,4 @@
-import COpenBLAS
+import CZooBLAS
 import ZooTensor
 
 #if canImport(Glibc)
@@ -20,7 +20,7 @@ enum Kernels<S: KernelScalar> {
         case .sum(let axes): Lowered(kernel: sum(axes, site))
         case .broadcast, .transpose, .slice, .pad: Lowered(kernel: move(site))
         case .concatenate(let axis): Lowered(kernel: concatenate(site, axis))
-        case .matmul(let form): Lowered(kernel: matmul(form, site))
+        case .matmul(let form): Lowered(usesBLAS: true, kernel: matmul(form, site))
         case .convolution(let face, let form): convolution(face, form, site)
         case .windowSum(let windows): Lowered(kernel: windowSum(windows, site, spreading: false))
         case .windowSpread(let windows): Lowered(kernel: windowSum(windows, site, spreading: true))
@@ -49,10 +49,9 @@ extension Double: KernelScalar {
         _ a: UnsafePointer<Double>, _ strideA: Int, _ b: UnsafePointer<Double>, _ strideB: Int,
         _ beta: Double, _ c: UnsafeMutablePointer<Double>, _ strideC: Int
     ) {
-        cblas_dgemm(
-            CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
-            blasint(rows), blasint(columns), blasint(depth), 1, a, blasint(strideA), b, blasint(strideB), beta, c,
-            blasint(strideC))
+        zoo_dgemm(
+            transposeA ? 1 : 0, transposeB ? 1 : 0, Int32(rows), Int32(columns), Int32(depth), a, Int32(strideA), b,
+            Int32(strideB), beta, c, Int32(strideC))
     }
 }
 
@@ -65,9 +64,8 @@ extension Float: KernelScalar {
         _ a: UnsafePointer<Float>, _ strideA: Int, _ b: UnsafePointer<Float>, _ strideB: Int,
         _ beta: Float, _ c: UnsafeMutablePointer<Float>, _ strideC: Int
     ) {
-        cblas_sgemm(
-            CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
-            blasint(rows), blasint(columns), blasint(depth), 1, a, blasint(strideA), b, blasint(strideB), beta, c,
-            blasint(strideC))
+        zoo_sgemm(
+            transposeA ? 1 : 0, transposeB ? 1 : 0, Int32(rows), Int32(columns), Int32(depth), a, Int32(strideA), b,
+            Int32(strideB), beta, c, Int32(strideC))
     }
 }

@@ -1,4 +1,3 @@
-import COpenBLAS
 import ZooTensor
 
 extension Kernels {
@@ -33,7 +32,7 @@ extension Kernels {
         let columns = ColumnForm(face, form, site)
         let (a, b, output, count) = (site.operands[0], site.operands[1], site.output, site.shape.elementCount)
         let bytes = columns.depth * columns.pixels * MemoryLayout<S>.stride
-        return Lowered(scratchBytes: bytes) { buffers, scratch in
+        return Lowered(scratchBytes: bytes, usesBLAS: true) { buffers, scratch in
             let first: UnsafePointer<S> = buffers.reals(a)
             let second: UnsafePointer<S> = buffers.reals(b)
             let result: UnsafeMutablePointer<S> = buffers.output(output)

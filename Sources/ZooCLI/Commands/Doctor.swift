@@ -1,7 +1,9 @@
 import ArgumentParser
 import ZooBase
 import ZooCatalog
+import ZooData
 import ZooFormats
+import ZooNN
 import ZooReport
 
 #if canImport(Glibc)
@@ -41,7 +43,8 @@ package struct Doctor: ZooCommand {
     }
 
     /// Every module's checks; findings of one topic are shown together.
-    static let checks: [SystemCheck] = MachineChecks.all + FormatChecks.all + LoadedLibraries.all + [catalogCheck]
+    static let checks: [SystemCheck] =
+        MachineChecks.all + FormatChecks.all + PictureChecks.all + LoadedLibraries.all + [catalogCheck]
 
     /// Whether the catalog, when there is one, can be opened.
     private static let catalogCheck = SystemCheck("catalog") { places in
@@ -121,12 +124,13 @@ package struct Diagnosis: Sendable {
 
 /// Libraries that other modules may have brought into the process; those that are not there are left out.
 enum LoadedLibraries {
-    static let all: [SystemCheck] = [
-        SystemCheck("libraries") { _ in
-            let known = [("SQLite", "sqlite3_libversion"), ("OpenBLAS", "openblas_get_config")]
-            return known.compactMap { name, function in
-                Machine.loadedLibraryText(function).map { .init(name, .ok, value: .string($0)) }
+    static let all: [SystemCheck] =
+        [
+            SystemCheck("libraries") { _ in
+                let known = [("SQLite", "sqlite3_libversion")]
+                return known.compactMap { name, function in
+                    Machine.loadedLibraryText(function).map { .init(name, .ok, value: .string($0)) }
+                }
             }
-        }
-    ]
+        ] + EngineChecks.all
 }

@@ -12,24 +12,21 @@ package struct Eval: ZooCommand {
         discussion: """
             Checkpoints of one architecture are evaluated by one compiled program. The architecture is the one asked \
             for, else the one that the trial's configuration names (a file in manifests/architectures), else what \
-            names and shapes of the weights tell. Data are safetensors or npz files with tensors x_SPLIT and y_SPLIT, \
-            or TASK.x_SPLIT and TASK.y_SPLIT for the split TASK.SPLIT; the split is 'test' unless given, several are \
-            separated by commas. Models that fail are listed and the rest is evaluated (exit status 3).
+            names and shapes of the weights tell. Data are files of tensors x_SPLIT and y_SPLIT (TASK.x_SPLIT for the \
+            split TASK.SPLIT), IDX, CIFAR, MATLAB, CSV or PyTorch files, folders of pictures, or a data set manifest \
+            ('zoo data' shows them); the split is 'test' unless given, several are separated by commas. Models that fail are listed and the rest is evaluated (exit status 3).
 
             Example:
               zoo eval "where:zoo = 'digits-cnn' and epoch = last" --data zoos/data/digits.safetensors:test
               zoo eval zoos/digits-tasks/tasks/*.safetensors --data zoos/digits-tasks/data/zoo_c_data.safetensors:clean.test
               zoo eval model.pt --data digits.npz:val,test --architecture small-cnn --set activation=tanh
+              zoo eval model.safetensors --data digits:test --subset 200 --seed 7
             """)
 
     @Argument(help: "Checkpoints: files, folders, ARCHIVE!/MEMBER, ids, NAME@EPOCH, 'where:…'.")
     package var selectors: [String]
 
-    @Option(help: ArgumentHelp("The data, and after a colon the splits.", valueName: "file[:split]"))
-    package var data: String
-
-    @Option(help: ArgumentHelp("The tensor of the labels. Default: y_SPLIT.", valueName: "name"))
-    package var labels: String?
+    @OptionGroup package var data: DataOption
 
     @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
     package var architecture: String?
@@ -43,6 +40,9 @@ package struct Eval: ZooCommand {
     @Option(help: ArgumentHelp("Samples per run of the program.", valueName: "number"))
     package var batch: Int = Evaluator.defaultBatch
 
+    @Flag(help: "Record the results in the catalog, as metrics eval_SPLIT_loss and eval_SPLIT_accuracy.")
+    package var record = false
+
     @OptionGroup package var output: OutputOptions
     @OptionGroup(title: "Common options") package var global: GlobalOptions
 
@@ -55,7 +55,8 @@ package struct Eval: ZooCommand {
     }
 
     package func run(in session: Session) throws {
-        let data = try EvaluationData(data, labels: labels)
+        let dataName = data.data
+        let data = try data.open(session)
         let architectures = try ArchitectureLibrary(session, explicit: architecture, settings: set)
         let selected = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)
         guard !selected.isEmpty else {
@@ -64,10 +65,13 @@ package struct Eval: ZooCommand {
         let progress = session.progress(
             "eval", total: selected.count * data.splits.count, unit: .items("evaluations"))
         var run = EvaluationRun(selected, batch: batch, session: session)
-        for (split, samples) in data.splits {
+        for split in data.splits {
+            if let text = data.description(of: split) { session.detail(text) }
+            let samples = try data.samples(split)
             try run.evaluate(split, samples, architectures) { progress.advance(by: $0) }
         }
         progress.finish()
+        if record { try run.record(data: dataName) }
         try session.emit(run.table)
         guard run.failures.isEmpty else {
             throw PartialFailure(run.failures, of: selected.count * data.splits.count, kind: "evaluations")

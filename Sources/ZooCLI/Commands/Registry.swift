@@ -13,6 +13,8 @@ package struct Zoo: ParsableCommand {
         Diff.self,
         Verify.self,
         Eval.self,
+        Train.self,
+        DataCommand.self,
         Average.self,
         SoupCommand.self,
         Plot.self,

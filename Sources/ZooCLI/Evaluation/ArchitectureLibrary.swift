@@ -30,9 +30,7 @@ final class ArchitectureLibrary {
     ///
     /// - Throws: `usage` for a setting without `=`; what is wrong with the first bad file.
     init(_ session: Session, explicit name: String?, settings: [String]) throws {
-        let root = Terminal.environment("ZOO_MANIFESTS") ?? Self.folder
-        let known = ArchitectureResolver(
-            library: try ArchitectureFiles.paths(in: root + "/architectures").map(Self.template))
+        let known = try Self.resolver()
         explicit =
             if let name, access(name, F_OK) == 0 { try Self.template(name) } else {
                 try name.map(known.template)
@@ -40,6 +38,12 @@ final class ArchitectureLibrary {
         resolver = known
         self.settings = try Self.parse(settings)
         catalogPath = session.catalogPath
+    }
+
+    /// The architecture files of the `manifests` folder.
+    static func resolver() throws -> ArchitectureResolver {
+        let root = Terminal.environment("ZOO_MANIFESTS") ?? folder
+        return ArchitectureResolver(library: try ArchitectureFiles.paths(in: root + "/architectures").map(template))
     }
 
     private static func template(_ path: String) throws -> ArchitectureTemplate {
@@ -81,6 +85,13 @@ final class ArchitectureLibrary {
         let result = Result { try resolver.choose(request, explicit: explicit) }.mapError(ZooError.wrap)
         chosen[request] = result
         return try result.get()
+    }
+
+    /// Reads the configurations of checkpoints' models in one go; without it each is read by itself.
+    func loadConfigs(of checkpoints: [SelectedCheckpoint]) throws {
+        let missing = Set(checkpoints.compactMap(\.row?.modelID)).subtracting(configs.keys)
+        guard !missing.isEmpty else { return }
+        configs.merge(try openCatalog().configs(of: missing.sorted())) { first, _ in first }
     }
 
     private func config(_ model: Int64) throws -> JSONObject {

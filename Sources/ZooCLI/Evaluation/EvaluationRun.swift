@@ -16,7 +16,9 @@ struct EvaluationRun {
 
     private let selected: [SelectedCheckpoint]
     private let batch: Int
-    private let session: Session
+    let session: Session
+    /// What was found, in order.
+    private(set) var results: [(checkpoint: SelectedCheckpoint, split: String, evaluation: Evaluation)] = []
     private var rows: [[Table.Cell]] = []
 
     init(_ selected: [SelectedCheckpoint], batch: Int, session: Session) {
@@ -43,6 +45,7 @@ struct EvaluationRun {
     ) throws {
         var results = [Result<Evaluation, ZooError>?](repeating: nil, count: selected.count)
         var groups: [Group: [Int]] = [:]
+        try architectures.loadConfigs(of: selected)
         var order: [Group] = []
         for (index, checkpoint) in selected.enumerated() {
             do {
@@ -105,6 +108,7 @@ struct EvaluationRun {
         for (checkpoint, result) in zip(selected, results) {
             switch result {
             case .success(let found):
+                self.results.append((checkpoint, split, found))
                 rows.append([
                     .text(checkpoint.label), .text(split), .double(found.loss), .double(found.accuracy),
                     .int(found.count),

@@ -14,6 +14,9 @@ public enum ContentDigest {
     /// All 32 bytes of SHA-256 in hexadecimal, as `sha256sum` prints them.
     public static func full(_ bytes: Bytes) -> String { hexadecimal(sha256([bytes])) }
 
+    /// SHA-256 in hexadecimal of several runs of bytes, one after the other.
+    public static func full(_ parts: [Bytes]) -> String { hexadecimal(sha256(parts)) }
+
     private static func sha256(_ parts: [Bytes]) -> [UInt8] {
         var digest = [UInt8](repeating: 0, count: 32)
         let context = EVP_MD_CTX_new()

@@ -127,6 +127,9 @@ package struct ManifestNode {
         }
     }
 
+    /// Whether there are keys and values here.
+    var isMapping: Bool { if case .mapping = node { true } else { false } }
+
     /// The elements of a list.
     func list() throws -> [ManifestNode] {
         guard case .sequence(let sequence) = node else { throw fault("expected a list, found \(kind)") }

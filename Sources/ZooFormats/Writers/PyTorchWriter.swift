@@ -99,7 +99,7 @@ public enum PyTorchWriter: CheckpointWriter {
 
     /// `_rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())`, or v3 with the type at the end for types
     /// that have no storage class.
-    private static func tensor(_ writer: inout PickleWriter, _ info: TensorInfo, key: Int) {
+    static func tensor(_ writer: inout PickleWriter, _ info: TensorInfo, key: Int) {
         let storageClass = storageClass(info.dtype)
         writer.global("torch._utils", storageClass == nil ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2")
         writer.opcode(.mark)

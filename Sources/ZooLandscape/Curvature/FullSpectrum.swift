@@ -1,5 +1,5 @@
-import CLAPACKE
 import ZooBase
+import ZooTensor
 
 /// All eigenvalues of a matrix that fits memory: for networks of some thousand parameters.
 public struct FullSpectrum: Sendable {
@@ -41,12 +41,7 @@ public struct FullSpectrum: Sendable {
         }
         asymmetry = Self.symmetrise(&rows, n)
         trace = (0..<n).reduce(0) { $0 + rows[$1 * n + $1] }
-        var values = [Double](repeating: 0, count: n)
-        let code = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, CChar(78), CChar(85), Int32(n), &rows, Int32(n), &values)
-        guard code == 0 else {
-            throw ZooError(.numeric, "the eigenvalues of the Hessian do not converge (LAPACK dsyevd: \(code))")
-        }
-        eigenvalues = values
+        eigenvalues = try LinearAlgebra.symmetricEigenvalues(&rows, size: n)
     }
 
     /// (H + Hᵀ) / 2, block by block so that columns are read in the cache; returns the largest difference.

@@ -1,5 +1,5 @@
-import CLAPACKE
 import ZooBase
+import ZooTensor
 
 /// A Lanczos run with full re-orthogonalisation: a symmetric matrix seen through a Krylov space (C. Lanczos, 1950).
 public struct Lanczos: Sendable {
@@ -32,7 +32,7 @@ public struct Lanczos: Sendable {
             var next = try matrix.product(vector)
             diagonal.append(Vectors.dot(vector, next))
             basis.append(vector)
-            basis.orthogonalise(&next)
+            try basis.orthogonalise(&next)
             residual = Vectors.norm(next)
             let size = diagonal.map(\.magnitude).max() ?? 0
             if residual <= Self.breakdown * max(size, offDiagonal.max() ?? 0) {
@@ -52,25 +52,19 @@ public struct Lanczos: Sendable {
     public func ritzPairs() throws -> [(value: Double, first: Double, last: Double)] {
         let (values, vectors) = try decomposition()
         let m = diagonal.count
-        return (0..<m).map { (values[$0], vectors[$0], vectors[(m - 1) * m + $0]) }
+        return (0..<m).map { (values[$0], vectors[$0 * m], vectors[$0 * m + m - 1]) }
     }
 
     /// An approximate eigenvector: that of the Ritz value at a place of the ascending order.
     public func vector(_ place: Int) throws -> [Double] {
         let (_, vectors) = try decomposition()
         let m = diagonal.count
-        return basis.combination((0..<m).map { vectors[$0 * m + place] })
+        return try basis.combination(Array(vectors[place * m..<(place + 1) * m]))
     }
 
     private func decomposition() throws -> (values: [Double], vectors: [Double]) {
-        let m = diagonal.count
-        var d = diagonal, e = Array(offDiagonal.prefix(max(m - 1, 0))) + [0]
-        var z = [Double](repeating: 0, count: m * m)
-        let code = LAPACKE_dstev(LAPACK_ROW_MAJOR, CChar(86), Int32(m), &d, &e, &z, Int32(m))
-        guard code == 0 else {
-            throw ZooError(.numeric, "the eigenvalues of a tridiagonal matrix do not converge (LAPACK dstev: \(code))")
-        }
-        return (d, z)
+        try LinearAlgebra.tridiagonalEigenvectors(
+            diagonal: diagonal, offDiagonal: Array(offDiagonal.prefix(max(diagonal.count - 1, 0))))
     }
 }
 

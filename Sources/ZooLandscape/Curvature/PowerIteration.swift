@@ -24,7 +24,7 @@ public struct PowerIteration: Sendable {
             var estimate = Estimate(value: .nan, error: nil, products: 0, isConverged: false)
             while estimate.products < maximumSteps, !estimate.isConverged {
                 try Cancellation.check()
-                found.orthogonalise(&vector)
+                try found.orthogonalise(&vector)
                 vector = Vectors.normalised(vector)
                 let product = try matrix.product(vector)
                 let value = Vectors.dot(vector, product)

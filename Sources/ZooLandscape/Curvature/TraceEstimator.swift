@@ -1,4 +1,3 @@
-import COpenBLAS
 import ZooBase
 
 /// The trace of a matrix from its products with random signs (M. F. Hutchinson, 1990), or with Hutch++ (arXiv
@@ -89,7 +88,7 @@ public struct TraceEstimator: Sendable {
             let probes = (start..<min(start + matrix.blockSize, third)).map { probe($0, matrix.dimension, seed) }
             for var image in try matrix.products(probes) {
                 let size = Vectors.norm(image)
-                range.orthogonalise(&image)
+                try range.orthogonalise(&image)
                 guard Vectors.norm(image) > 1e-12 * size else { continue }
                 range.append(Vectors.normalised(image))
             }
@@ -104,7 +103,7 @@ public struct TraceEstimator: Sendable {
             try Cancellation.check()
             let block = (samples.count..<min(samples.count + matrix.blockSize, third)).map { index in
                 var vector = probe(third + index, matrix.dimension, seed)
-                range.orthogonalise(&vector)
+                try range.orthogonalise(&vector)
                 return vector
             }
             samples += zip(block, try matrix.products(block)).map(Vectors.dot)

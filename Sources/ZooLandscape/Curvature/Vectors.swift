@@ -1,4 +1,4 @@
-import COpenBLAS
+import ZooTensor
 
 #if canImport(Glibc)
     import Glibc
@@ -15,20 +15,41 @@ enum NaturalLogarithm {
 
 /// Long vectors in double precision.
 enum Vectors {
-    static func dot(_ a: [Double], _ b: [Double]) -> Double { cblas_ddot(Int32(a.count), a, 1, b, 1) }
+    /// Σ aᵢ bᵢ, in four running sums: one alone would wait for every addition.
+    static func dot(_ a: [Double], _ b: [Double]) -> Double {
+        precondition(a.count == b.count)
+        return a.withUnsafeBufferPointer { x in
+            b.withUnsafeBufferPointer { y in
+                var sums = SIMD8<Double>.zero
+                let whole = x.count - x.count % 8
+                for start in stride(from: 0, to: whole, by: 8) {
+                    var p = SIMD8<Double>.zero, q = SIMD8<Double>.zero
+                    for lane in 0..<8 {
+                        p[lane] = x[start + lane]
+                        q[lane] = y[start + lane]
+                    }
+                    sums += p * q
+                }
+                var total = sums.sum()
+                for place in whole..<x.count { total += x[place] * y[place] }
+                return total
+            }
+        }
+    }
 
-    static func norm(_ a: [Double]) -> Double { cblas_dnrm2(Int32(a.count), a, 1) }
+    static func norm(_ a: [Double]) -> Double { dot(a, a).squareRoot() }
 
     /// y += scale · x.
     static func add(_ scale: Double, _ x: [Double], to y: inout [Double]) {
-        cblas_daxpy(Int32(x.count), scale, x, 1, &y, 1)
+        precondition(x.count == y.count)
+        x.withUnsafeBufferPointer { x in
+            y.withUnsafeMutableBufferPointer { y in
+                for place in 0..<x.count { y[place] += scale * x[place] }
+            }
+        }
     }
 
-    static func scaled(_ a: [Double], _ factor: Double) -> [Double] {
-        var result = a
-        cblas_dscal(Int32(result.count), factor, &result, 1)
-        return result
-    }
+    static func scaled(_ a: [Double], _ factor: Double) -> [Double] { a.map { $0 * factor } }
 
     /// a of length one; unchanged when it is zero.
     static func normalised(_ a: [Double]) -> [Double] {
@@ -53,26 +74,17 @@ struct Basis {
     }
 
     /// Takes everything that lies in the basis out of a vector, twice, so that rounding leaves nothing behind.
-    func orthogonalise(_ vector: inout [Double]) {
+    func orthogonalise(_ vector: inout [Double]) throws {
         guard count > 0 else { return }
-        var parts = [Double](repeating: 0, count: count)
         for _ in 0..<2 {
-            cblas_dgemv(
-                CblasRowMajor, CblasNoTrans, Int32(count), Int32(dimension), 1, rows, Int32(dimension), vector, 1, 0,
-                &parts, 1)
-            cblas_dgemv(
-                CblasRowMajor, CblasTrans, Int32(count), Int32(dimension), -1, rows, Int32(dimension), parts, 1, 1,
-                &vector, 1)
+            let parts = try LinearAlgebra.product(rows, vector, rows: count, columns: 1, depth: dimension)
+            Vectors.add(-1, try combination(parts), to: &vector)
         }
     }
 
     /// Σ coefficients[i] · vector i.
-    func combination(_ coefficients: [Double]) -> [Double] {
-        var result = [Double](repeating: 0, count: dimension)
-        cblas_dgemv(
-            CblasRowMajor, CblasTrans, Int32(count), Int32(dimension), 1, rows, Int32(dimension), coefficients, 1, 0,
-            &result, 1)
-        return result
+    func combination(_ coefficients: [Double]) throws -> [Double] {
+        try LinearAlgebra.product(coefficients, rows, rows: 1, columns: dimension, depth: count)
     }
 
     /// Vector i.

@@ -1,4 +1,3 @@
-import COpenBLAS
 import ZooBase
 import ZooTensor
 
@@ -37,15 +36,12 @@ public struct Representation: Sendable {
             for row in 0..<n { values[row * width + column] -= mean }
         }
         centred = values
-        selfNorm = Self.crossNorm(values, values, n, width, width).squareRoot()
+        selfNorm = try Self.crossNorm(values, values, n, width, width).squareRoot()
     }
 
     /// ‖XᵀY‖²_F.
-    private static func crossNorm(_ x: [Float], _ y: [Float], _ n: Int, _ p: Int, _ q: Int) -> Double {
-        var product = [Float](repeating: 0, count: p * q)
-        cblas_sgemm(
-            CblasRowMajor, CblasTrans, CblasNoTrans, Int32(p), Int32(q), Int32(n), 1, x, Int32(p), y, Int32(q), 0,
-            &product, Int32(q))
+    private static func crossNorm(_ x: [Float], _ y: [Float], _ n: Int, _ p: Int, _ q: Int) throws -> Double {
+        let product = try LinearAlgebra.product(x, transposeA: true, y, rows: p, columns: q, depth: n)
         return product.reduce(0.0) { $0 + Double($1) * Double($1) }
     }
 
@@ -57,7 +53,7 @@ public struct Representation: Sendable {
             throw ZooError(.mismatch, "outputs of \(sampleCount) and of \(other.sampleCount) samples")
         }
         guard selfNorm > 0, other.selfNorm > 0 else { return nil }
-        return Self.crossNorm(centred, other.centred, sampleCount, width, other.width) / (selfNorm * other.selfNorm)
+        return try Self.crossNorm(centred, other.centred, sampleCount, width, other.width) / (selfNorm * other.selfNorm)
     }
 }
 
@@ -78,7 +74,7 @@ public struct MinibatchCKA: Sendable {
         guard n >= 4, x.count % n == 0, y.count % n == 0 else {
             throw ZooError(.mismatch, "the unbiased estimate takes batches of at least 4 samples, not \(n)")
         }
-        let k = Self.gram(x, n), l = Self.gram(y, n)
+        let k = try Self.gram(x, n), l = try Self.gram(y, n)
         cross += Self.independence(k, l, n)
         first += Self.independence(k, k, n)
         second += Self.independence(l, l, n)
@@ -91,12 +87,8 @@ public struct MinibatchCKA: Sendable {
     }
 
     /// XXᵀ with a zero diagonal.
-    private static func gram(_ x: [Double], _ n: Int) -> [Double] {
-        let p = x.count / n
-        var result = [Double](repeating: 0, count: n * n)
-        cblas_dgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(n), Int32(n), Int32(p), 1, x, Int32(p), x, Int32(p), 0,
-            &result, Int32(n))
+    private static func gram(_ x: [Double], _ n: Int) throws -> [Double] {
+        var result = try LinearAlgebra.product(x, x, transposeB: true, rows: n, columns: n, depth: x.count / n)
         for place in 0..<n { result[place * n + place] = 0 }
         return result
     }

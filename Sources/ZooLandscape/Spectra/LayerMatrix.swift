@@ -1,5 +1,3 @@
-import CLAPACKE
-import COpenBLAS
 import ZooBase
 import ZooTensor
 
@@ -95,18 +93,12 @@ public struct LayerMatrix: Sendable {
     private static func eigenvalues(_ slices: [Double], _ layer: LayerMatrix) throws -> [Double] {
         let m = layer.shortSide
         var all: [Double] = []
-        var gram = [Double](repeating: 0, count: m * m)
-        var values = [Double](repeating: 0, count: m)
         for slice in 0..<layer.sliceCount {
-            slices.withUnsafeBufferPointer { buffer in
-                guard let base = buffer.baseAddress else { return }
-                cblas_dsyrk(
-                    CblasRowMajor, CblasUpper, CblasTrans, Int32(m), Int32(layer.longSide), 1,
-                    base + slice * layer.sliceSize, Int32(m), 0, &gram, Int32(m))
-            }
-            let code = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, CChar(78), CChar(85), Int32(m), &gram, Int32(m), &values)
-            guard code == 0 else {
-                throw ZooError(.numeric, "the eigenvalues of '\(layer.name)' do not converge (LAPACK dsyevd: \(code))")
+            let matrix = Array(slices[slice * layer.sliceSize..<(slice + 1) * layer.sliceSize])
+            var gram = try LinearAlgebra.product(
+                matrix, transposeA: true, matrix, rows: m, columns: m, depth: layer.longSide)
+            let values = try ZooError.locate("tensor '\(layer.name)'") {
+                try LinearAlgebra.symmetricEigenvalues(&gram, size: m)
             }
             all += values.map { max($0, 0) }
         }

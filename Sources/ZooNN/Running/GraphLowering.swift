@@ -19,6 +19,10 @@ public struct LoweredGraph {
 
     /// Floating-point tensors that the graph does not read.
     public let unreadNames: [String]
+    /// The weight of each sample `[batch]`, when padding was asked for: a data input.
+    public private(set) var sampleWeights: Value?
+    /// The name of the data input of the samples' weights.
+    public static let sampleWeightsName = "sample.weights"
 
     private let isTraining: Bool
     private let shapes: [String: Shape]
@@ -32,9 +36,12 @@ public struct LoweredGraph {
     ///   - batch: samples per run.
     ///   - sequenceLength: tokens per sample, for token inputs.
     ///   - isTraining: batch norm with batch statistics; dropout reads a data input `NODE.mask` of zeros and 1/(1−p).
+    ///   - isPadded: the batch may hold samples that only fill it up. They have weight zero in a data input of their
+    ///     own, and batch norm in training leaves them out of its statistics; so must the loss.
     /// - Throws: `mismatch` when weights and graph do not fit together.
     public init(
-        _ graph: ArchitectureGraph, tensors: [TensorInfo], batch: Int, sequenceLength: Int = 1, isTraining: Bool = false
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], batch: Int, sequenceLength: Int = 1,
+        isTraining: Bool = false, isPadded: Bool = false
     ) throws {
         let inferred = try GraphShapes(graph, tensors: tensors, sequenceLength: sequenceLength)
         unreadNames = inferred.unread
@@ -50,6 +57,7 @@ public struct LoweredGraph {
                 values[input.name] = builder.data(input.name, Shape(extents))
             }
         }
+        if isPadded { sampleWeights = builder.data(Self.sampleWeightsName, [batch]) }
         for node in graph.nodes {
             values[node.name] = try ZooError.locate("node '\(node.name)'") { try lower(node) }
         }
@@ -184,7 +192,7 @@ public struct LoweredGraph {
         let scale = tensor(node, "weight"), shift = tensor(node, "bias")
         if isTraining {
             let (output, mean, variance) = try builder.batchNormTraining(
-                x, weight: scale, bias: shift, epsilon: epsilon)
+                x, weight: scale, bias: shift, epsilon: epsilon, sampleWeights: sampleWeights)
             statistics.append((node, mean, variance))
             return output
         }

@@ -81,7 +81,7 @@ extension Samples {
         inputs.reserveCapacity(places.count * sampleSize)
         for place in places { inputs += self.inputs[place * sampleSize..<(place + 1) * sampleSize] }
         return Samples(
-            checked: inputs, inputShape: inputShape, labels: labels.isEmpty ? [] : places.map { labels[$0] },
+            checkedInputs: inputs, inputShape: inputShape, labels: labels.isEmpty ? [] : places.map { labels[$0] },
             count: places.count)
     }
 }

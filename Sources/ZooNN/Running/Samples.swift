@@ -42,8 +42,8 @@ public struct Samples: Sendable {
         }
     }
 
-    /// Samples that were checked before.
-    init(checked inputs: [Float], inputShape: [Int], labels: [Int32], count: Int) {
+    /// Samples whose parts the caller has checked.
+    init(checkedInputs inputs: [Float], inputShape: [Int], labels: [Int32], count: Int) {
         self.inputs = inputs
         self.inputShape = inputShape
         self.labels = labels

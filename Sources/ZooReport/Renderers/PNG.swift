@@ -21,7 +21,7 @@ extension Figure {
 }
 
 /// Paints a scene on a canvas.
-private struct ScenePainter {
+struct ScenePainter {
     private(set) var canvas: Canvas
     private let scale: Double
     private let page: Box

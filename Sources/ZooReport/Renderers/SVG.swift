@@ -6,7 +6,7 @@ extension Figure {
 }
 
 /// Writes a scene as SVG 1.1.
-private struct SVGWriter {
+struct SVGWriter {
     private let scene: Scene
     private var clips: [Box] = []
 

@@ -147,6 +147,8 @@ public final class TrialReader: Sendable {
         if !listing.checkpoints.contains(where: { $0.kind == .weights }) { facts.flags.insert(.noCheckpoint) }
         if facts.configSource == .none { facts.flags.insert(.noConfig) }
         if facts.results.contains(where: { $0.trainLoss?.isFinite == false }) { facts.flags.insert(.diverged) }
+        // What `zoo train` says of a trial that it ended: its losses are null, as JSON has no NaN.
+        if facts.bookkeeping["failure"]?.string?.hasPrefix("diverged") == true { facts.flags.insert(.diverged) }
         let isDone = facts.bookkeeping["done"]?.bool == true
         if !isDone, let last = facts.lastReportedEpoch, let planned = plannedEpochs(facts.config),
             Double(last) < planned

@@ -1,9 +1,11 @@
 /// Limits on what a pickle may ask for; each is far above what real checkpoints need.
 ///
 /// Past one of them parsing stops with a `limit` error that names it.
-enum PickleLimits {
+package enum PickleLimits {
     /// Bytes of one pickle. Tensor data lie outside of it.
-    static let byteCount = 64 << 20
+    package static let byteCount = 64 << 20
+    /// Bytes of one pickle of a data set, whose arrays lie inside.
+    package static let dataByteCount = 2 << 30
     /// Bytes of a pickle that lies compressed in its archive, which PyTorch never does.
     static let packedByteCount = 16 << 20
     /// Opcodes executed.

@@ -19,9 +19,11 @@ package struct PickleMachine: ~Copyable {
     private var sparseMemo: [UInt32: PickleValue] = [:]
     private var graph: PickleBuilder
     private var emptyTuple = PickleValue.absent
+    private let byteLimit: Int
 
-    private init(_ input: UnsafeRawBufferPointer) {
+    private init(_ input: UnsafeRawBufferPointer, byteLimit: Int) {
         self.input = input
+        self.byteLimit = byteLimit
         graph = PickleBuilder(byteCount: input.count)
         stack = PickleArena(capacity: 64)
         marks = PickleArena(capacity: 16)
@@ -30,11 +32,12 @@ package struct PickleMachine: ~Copyable {
 
     /// Reads one pickle from the beginning of `bytes`; what follows its STOP is left alone (`graph.byteCount`).
     ///
+    /// - Parameter byteLimit: the longest pickle taken; larger than usual where arrays lie in the pickle itself.
     /// - Throws: `corrupt`, `unsupported` or `limit`, with the offset of the opcode.
-    package static func parse(_ bytes: Bytes) throws -> PickleGraph {
-        let limited = bytes.prefix(PickleLimits.byteCount)
+    package static func parse(_ bytes: Bytes, byteLimit: Int = PickleLimits.byteCount) throws -> PickleGraph {
+        let limited = bytes.prefix(byteLimit)
         return try limited.withUnsafeBytes { buffer in
-            var machine = PickleMachine(buffer)
+            var machine = PickleMachine(buffer, byteLimit: byteLimit)
             let root = try machine.run(isCut: bytes.count > limited.count)
             return machine.graph(of: limited, root: root)
         }
@@ -50,7 +53,7 @@ package struct PickleMachine: ~Copyable {
         while true {
             opcodeOffset = position
             guard position < input.count else {
-                if isCut { throw limit("is larger than \(PickleLimits.byteCount) bytes") }
+                if isCut { throw limit("is larger than \(byteLimit) bytes") }
                 throw corrupt("ends without STOP")
             }
             guard let opcode = PickleOpcode(rawValue: input[position]) else {
@@ -334,8 +337,9 @@ package struct PickleMachine: ~Copyable {
     }
 
     @inline(__always) private mutating func pushSlice(
-        _ kind: PickleValue.Kind, _ length: Int, limit most: Int = PickleLimits.byteCount
+        _ kind: PickleValue.Kind, _ length: Int, limit wanted: Int? = nil
     ) throws {
+        let most = wanted ?? byteLimit
         guard length >= 0, length <= input.count - position else { throw cut(length) }
         guard length <= most else { throw limit("has a text of \(length) bytes; \(most) are allowed") }
         try push(.slice(kind, position, length))

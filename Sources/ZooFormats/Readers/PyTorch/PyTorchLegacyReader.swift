@@ -34,13 +34,18 @@ public struct PyTorchLegacyReader: CheckpointReader {
     /// Parses the pickles and locates the storages.
     public init(_ bytes: Bytes, name: String, options: ReaderOptions = ReaderOptions()) throws {
         checkpoint = try ZooError.locate(name) {
-            guard let start = Self.magicEnd(bytes) else { throw Self.refusal(bytes) }
-            var reader = LegacyPickles(bytes: bytes, position: start)
-            let graph = try reader.objectGraph()
-            let storages = try reader.storages(of: graph)
+            let (graph, storages) = try Self.contents(bytes)
             return try TorchCheckpoint(
                 bytes, name: name, options: options, graph: graph, storages: storages, container: "legacy")
         }
+    }
+
+    /// The object graph and the storages of a legacy file, for whoever wants more than a state dict.
+    static func contents(_ bytes: Bytes) throws -> (graph: PickleGraph, storages: any TorchStorages) {
+        guard let start = magicEnd(bytes) else { throw refusal(bytes) }
+        var reader = LegacyPickles(bytes: bytes, position: start)
+        let graph = try reader.objectGraph()
+        return (graph, try reader.storages(of: graph))
     }
 
     private static func refusal(_ bytes: Bytes) -> ZooError {

@@ -1,0 +1,26 @@
+import ZooBase
+import ZooCatalog
+
+extension EvaluationRun {
+    /// Writes the results of catalogued checkpoints into the catalog, as metrics `eval_SPLIT_loss` and
+    /// `eval_SPLIT_accuracy` of a run; says how many there are.
+    func record(data: String) throws {
+        let catalogued = results.filter { $0.checkpoint.row != nil }
+        guard !catalogued.isEmpty else {
+            session.warn("--record: none of the checkpoints is in the catalog")
+            return
+        }
+        let command = (["zoo"] + CommandLine.arguments.dropFirst()).joined(separator: " ")
+        let writer = try Catalog(session.catalogPath).writer(patience: 5)
+        let recorder = try MetricRecorder(writer, .now(command: command, seed: session.seed, dataset: data))
+        for result in catalogued {
+            guard let id = result.checkpoint.row?.id else { continue }
+            let prefix = "eval_" + result.split.map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined()
+            try recorder.record("\(prefix)_loss", of: id, value: result.evaluation.loss)
+            try recorder.record("\(prefix)_accuracy", of: id, value: result.evaluation.accuracy)
+        }
+        try recorder.finish()
+        try writer.close()
+        session.note("recorded \(Quantity.count(recorder.count)) metrics as run \(recorder.run)")
+    }
+}

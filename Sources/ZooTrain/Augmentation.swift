@@ -1,0 +1,206 @@
+import ZooBase
+import ZooNN
+import ZooTensor
+
+/// Random changes of the training samples, drawn again in every epoch.
+package struct Augmentation: Sendable, Hashable {
+    /// Whole pixels at most, along both axes; what comes in is zero.
+    package var shift = 0
+    /// Standard deviation of normal noise on every number.
+    package var noise = 0.0
+    /// Probability of a horizontal flip.
+    package var flip = 0.0
+
+    package init() {}
+
+    /// Whether samples are left alone.
+    package var isEmpty: Bool { shift == 0 && noise == 0 && flip == 0 }
+
+    /// Writes a changed copy of a sample of extents `[C, H, W]` (or `[D]`, for noise alone).
+    func apply(
+        _ sample: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>, shape: [Int],
+        _ generator: inout CounterGenerator
+    ) {
+        let count = shape.reduce(1, *)
+        if shape.count == 3 {
+            let down = shift > 0 ? generator.below(2 * shift + 1) - shift : 0
+            let right = shift > 0 ? generator.below(2 * shift + 1) - shift : 0
+            let flips = flip > 0 && generator.uniform() < flip
+            let (height, width) = (shape[1], shape[2])
+            for place in 0..<count {
+                let column = place % width, row = place / width % height, plane = place / (width * height)
+                var x = column - right
+                let y = row - down
+                if flips { x = width - 1 - x }
+                let isInside = x >= 0 && x < width && y >= 0 && y < height
+                target[place] = isInside ? sample[(plane * height + y) * width + x] : 0
+            }
+        } else {
+            target.update(from: sample, count: count)
+        }
+        if noise > 0 { for place in 0..<count { target[place] += Float(noise * generator.normal()) } }
+    }
+}
+
+/// A fixed change of all inputs of a data set: the tasks that networks are fine-tuned for.
+package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
+    /// Counter-clockwise quarter turns, as `torch.rot90(x, turns, (2, 3))`.
+    case rotate(Int)
+    /// Left and right swapped.
+    case mirror
+    /// 1 − x.
+    case invert
+    /// x · factor.
+    case dim(Double)
+    /// Rolled right by columns, as `torch.roll(x, columns, 3)`.
+    case shift(Int)
+    /// Normal noise of this standard deviation, drawn once.
+    case noise(Double)
+    /// The last columns, so many of them, become zero.
+    case occlude(Int)
+
+    private static let names = ["rot90", "rot180", "rot270", "mirror", "invert", "dim", "shift", "noise", "occlude"]
+
+    /// Reads `rot90` or `{dim: 0.25}`.
+    init(_ value: JSONValue) throws {
+        let name = value.string ?? value.object?.members.first?.key ?? ""
+        let number = value.object?.members.first?.value.double
+        switch name {
+        case "rot90": self = .rotate(1)
+        case "rot180": self = .rotate(2)
+        case "rot270": self = .rotate(3)
+        case "mirror": self = .mirror
+        case "invert": self = .invert
+        case "dim": self = .dim(number ?? 0.25)
+        case "shift": self = .shift(Int(max(-1e6, min(1e6, number ?? 2))))
+        case "noise": self = .noise(number ?? 0.5)
+        case "occlude": self = .occlude(Int(max(0, min(1e6, number ?? 3))))
+        default:
+            throw ZooError(
+                .usage, "there is no transform '\(name)'",
+                hint: NearestName.hint(name, in: Self.names, kind: "transforms"))
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .rotate(let turns): "rot\(90 * turns)"
+        case .mirror: "mirror"
+        case .invert: "invert"
+        case .dim(let factor): "dim=\(factor)"
+        case .shift(let columns): "shift=\(columns)"
+        case .noise(let deviation): "noise=\(deviation)"
+        case .occlude(let columns): "occlude=\(columns)"
+        }
+    }
+
+    /// - Throws: `mismatch` when samples are no images (or no square ones, for rotations).
+    func apply(_ values: inout [Float], shape: [Int], _ generator: inout CounterGenerator) throws {
+        switch self {
+        case .invert:
+            for place in values.indices { values[place] = 1 - values[place] }
+            return
+        case .dim(let factor):
+            for place in values.indices { values[place] *= Float(factor) }
+            return
+        case .noise(let deviation):
+            for place in values.indices { values[place] += Float(deviation * generator.normal()) }
+            return
+        default: break
+        }
+        guard shape.count == 3 else {
+            throw ZooError(.mismatch, "transform \(self) is for images; samples are \(shape)")
+        }
+        let (height, width) = (shape[1], shape[2])
+        if case .rotate(let turns) = self, turns != 2, height != width {
+            throw ZooError(.mismatch, "transform \(self) is for square images; samples are \(shape)")
+        }
+        let original = values
+        for place in values.indices {
+            let column = place % width, row = place / width % height, plane = place / (width * height)
+            let (y, x) = source(row, column, height, width)
+            values[place] = y < 0 ? 0 : original[(plane * height + y) * width + x]
+        }
+    }
+
+    /// Where a pixel comes from; a negative row for nowhere.
+    private func source(_ row: Int, _ column: Int, _ height: Int, _ width: Int) -> (row: Int, column: Int) {
+        switch self {
+        case .rotate(1): return (column, width - 1 - row)
+        case .rotate(2): return (height - 1 - row, width - 1 - column)
+        case .rotate: return (height - 1 - column, row)
+        case .mirror: return (row, width - 1 - column)
+        case .shift(let columns): return (row, ((column - columns) % width + width) % width)
+        case .occlude(let columns): return column >= width - columns ? (-1, 0) : (row, column)
+        default: return (row, column)
+        }
+    }
+}
+
+/// The samples of the splits.
+package struct TrainingData: Sendable {
+    package var train: Samples
+    package var validation: Samples?
+    package var test: Samples?
+
+    package init(train: Samples, validation: Samples? = nil, test: Samples? = nil) {
+        self.train = train
+        self.validation = validation
+        self.test = test
+    }
+
+    /// The splits beside the training data, by the names that results have for them.
+    var evaluated: [(name: String, samples: Samples)] {
+        [("val", validation), ("test", test)].compactMap { name, samples in samples.map { (name, $0) } }
+    }
+
+    /// Classes: the largest label plus one.
+    package var classCount: Int {
+        let labels = [train.labels.max(), validation?.labels.max(), test?.labels.max()].compactMap { $0 }
+        return Int(labels.max() ?? 0) + 1
+    }
+
+    /// The data that a trial sees: its classes, its transforms, its label noise (on training labels alone).
+    ///
+    /// Noise of inputs is drawn with the seed of the command, not the trial's: a task is the same for all trials.
+    package func prepared(_ settings: TrialSettings, base: UInt64) throws -> TrainingData {
+        let classes = classCount
+        func changed(_ samples: Samples, _ split: Int) throws -> Samples {
+            guard !settings.transforms.isEmpty || settings.classes != nil || (split == 0 && settings.labelNoise > 0)
+            else { return samples }
+            let chosen = samples.labels.indices.filter { place in
+                settings.classes?.contains(Int(samples.labels[place])) ?? true
+            }
+            let size = samples.sampleSize
+            var inputs = chosen.flatMap { samples.inputs[$0 * size..<($0 + 1) * size] }
+            var labels = chosen.map { Int64(samples.labels[$0]) }
+            for (index, transform) in settings.transforms.enumerated() {
+                var generator = CounterGenerator(TrainingSeed(base: base, trial: 0), "transform", split, index)
+                try transform.apply(&inputs, shape: samples.inputShape, &generator)
+            }
+            if split == 0 {
+                LabelNoise.apply(&labels, settings.labelNoise, classes, TrainingSeed(base: base, trial: settings.seed))
+            }
+            return try Samples(
+                inputs: Tensor(inputs, shape: Shape([chosen.count] + samples.inputShape)),
+                labels: Tensor(labels, shape: [chosen.count]))
+        }
+        return TrainingData(
+            train: try changed(train, 0), validation: try validation.map { try changed($0, 1) },
+            test: try test.map { try changed($0, 2) })
+    }
+}
+
+/// Labels changed to another class.
+enum LabelNoise {
+    /// Changes the labels of a share of the samples, rounded to whole samples, each to one of the other classes.
+    static func apply(_ labels: inout [Int64], _ share: Double, _ classes: Int, _ seed: TrainingSeed) {
+        guard share > 0, classes > 1 else { return }
+        var generator = CounterGenerator(seed, "label noise")
+        let order = generator.permutation(labels.count)
+        for place in order.prefix(Int((share * Double(labels.count)).rounded())) {
+            let other = Int64(generator.below(classes - 1))
+            labels[place] = other < labels[place] ? other : other + 1
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+import ZooBase
+import ZooFormats
+import ZooTestSupport
+
+/// `zoo train` as a user runs it: a zoo in the catalog, interruption and resumption, archives, bad manifests.
+@Suite(.serialized) struct TrainCommandTests {
+    private func manifest(_ bench: Workbench, epochs: Int) throws -> String {
+        let path = bench.file("tiny.yaml")
+        let text = """
+            id: tiny
+            data: {path: \(Repository.path("zoos/data/digits.safetensors")), test: test}
+            architecture: {family: resnet, width: $width, blocks: [1, 1]}
+            optimizer: {name: sgd, lr: 0.05, momentum: 0.9, weight_decay: 5.0e-4}
+            schedule: one-cycle
+            label_noise: 0.1
+            augment: {shift: 1, noise: 0.05}
+            epochs: \(epochs)
+            batch_size: 50
+            grid: {width: [2, 4]}
+            seeds: 2
+            checkpoints: {every: 3, optimizer: last}
+            """
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        return path
+    }
+
+    private func files(_ folder: String) throws -> [String: Data] {
+        var files: [String: Data] = [:]
+        for name in FileManager.default.enumerator(atPath: folder)?.compactMap({ $0 as? String }) ?? [] {
+            let url = URL(fileURLWithPath: folder + "/" + name)
+            if let values = try? url.resourceValues(forKeys: [.isRegularFileKey]), values.isRegularFile == true {
+                files[name] = try Data(contentsOf: url)
+            }
+        }
+        return files
+    }
+
+    @Test(.timeLimit(.minutes(2))) func anInterruptedRunGoesOnToTheSameBytes() throws {
+        let bench = try Workbench()
+        let manifest = try manifest(bench, epochs: 12)
+        let whole = try bench.zoo("train", manifest, "--to", bench.file("whole"), "--jobs", "1", "-q")
+        #expect(whole.status == 0, "\(whole.errors)")
+        let arguments = ["train", manifest, "--to", bench.file("cut"), "--jobs", "2", "-q"]
+        // Two interrupts and a kill, each a little later; what was saved is gone on from.
+        for (signal, delay) in [(SIGINT, 250_000), (SIGKILL, 300_000), (SIGINT, 350_000)] {
+            let process = try ZooProgram.start(arguments, environment: bench.environment)
+            usleep(UInt32(delay))
+            kill(process.processIdentifier, signal)
+            process.waitUntilExit()
+            if signal == SIGINT { #expect([0, 130].contains(process.terminationStatus)) }
+        }
+        let last = try bench.zoo(arguments)
+        #expect(last.status == 0, "\(last.errors)")
+        let expected = try files(bench.file("whole/tiny")), found = try files(bench.file("cut/tiny"))
+        #expect(expected.count == 4 * (3 + 5 * 2 + 1))
+        #expect(Set(expected.keys) == Set(found.keys))
+        for (name, bytes) in expected { #expect(found[name] == bytes, "\(name)") }
+    }
+
+    @Test func theZooIsInTheCatalogAndPacked() throws {
+        let bench = try Workbench()
+        let manifest = try manifest(bench, epochs: 3)
+        let plan = try bench.json("train", manifest, "--to", bench.file("zoos"), "--dry-run")
+        #expect(plan["trials"]?.array?.count == 4)
+        #expect(!FileManager.default.fileExists(atPath: bench.file("zoos")))
+        let report = try bench.json("train", manifest, "--to", bench.file("zoos"), "-q")
+        #expect(report["models"] == 4 && report["checkpoints"] == 8 && report["trained"] == 4)
+        #expect(report["skipped"]?.array?.isEmpty == true)
+        let rows = try bench.rows(
+            "query", "zoo = 'tiny' and epoch = last", "--columns", "width, seed, test_accuracy, train_loss")
+        #expect(rows.count == 4 && rows.allSatisfy { $0["test_accuracy"]?.double ?? 0 > 0.1 })
+        let evaluated = try bench.rows(
+            "eval", "where:zoo = 'tiny' and epoch = last", "--data", Repository.path("zoos/data/digits.safetensors"))
+        #expect(Set(evaluated.map { $0["accuracy"]?.double }) == Set(rows.map { $0["test_accuracy"]?.double }))
+        for kind in ["zip", "tar.gz"] {
+            let other = try Workbench()
+            let run = try other.zoo("train", manifest, "--to", bench.file("zoos"), "--archive", kind, "-q")
+            #expect(run.status == 0, "\(run.errors)")
+            #expect(try other.number("SELECT count(*) FROM checkpoint") == 8)
+        }
+    }
+
+    @Test func divergedTrialsAreFlaggedAndNoFailure() throws {
+        let bench = try Workbench()
+        let report = try bench.json(
+            "train", Repository.path("manifests/train/digits-demo.yaml"), "--to", bench.file("zoos"), "-q")
+        #expect(report["trained"] == 4 && report["diverged"]?.array?.count == 1)
+        #expect(try bench.number("SELECT count(*) FROM model WHERE diverged") == 1)
+    }
+
+    @Test func allFaultsOfAManifestAreListed() throws {
+        let bench = try Workbench()
+        let path = bench.file("bad.yaml")
+        try Data("id: bad\ndata: {path: x}\nepochs: many\noptimiser: sgd\n".utf8).write(to: URL(fileURLWithPath: path))
+        let run = try bench.zoo("train", path)
+        #expect(run.status == 64)
+        for part in ["did you mean 'optimizer'", "epochs: expected", "'architecture' is missing"] {
+            #expect(run.errors.contains(part), "\(run.errors)")
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import Foundation
+import Testing
+import ZooBase
+import ZooFormats
+import ZooNN
+import ZooTensor
+import ZooTestSupport
+import ZooTrain
+
+/// Manifests of `zoo train`: what they mean, and that everything wrong with one is told at once.
+@Suite struct TrainingManifestTests {
+    private static let good = """
+        id: tiny
+        data: {path: digits.safetensors, test: test}
+        architecture: {family: small-cnn, channels: [4], hidden: 8, activation: $act}
+        optimizer: {name: sgd, lr: 0.1, momentum: 0.9}
+        epochs: 2
+        """
+
+    @Test func gridSeedsAndTrials() throws {
+        let manifest = try TrainingManifest(
+            yaml: Self.good + """
+
+                grid:
+                  act: [tanh, relu]
+                  lr: [0.1, 0.01, 0.001]
+                seeds: 2
+                trials:
+                  - {act: gelu, optimizer: {name: adam, lr: 0.5}, seed: 9}
+                """, file: "tiny.yaml")
+        #expect(manifest.trials.count == 13)
+        #expect(manifest.trials[1].seed == 1)
+        #expect(manifest.trials[2].optimiser.learningRate == 0.01)
+        #expect(manifest.trials[2].optimiser.momentum == 0.9)
+        #expect(manifest.trials[6].architecture["activation"] == "relu")
+        let last = manifest.trials[12]
+        #expect(last.optimiser.kind == .adam && last.optimiser.learningRate == 0.5 && last.seed == 9)
+        #expect(last.config["model::nlin"] == "gelu")
+    }
+
+    @Test func allProblemsAreToldWithNearestNames() throws {
+        let text = """
+            id: tiny zoo
+            data: {pth: digits.safetensors}
+            architecture: {family: small-cn, channels: [4]}
+            optimizer: {name: sdg, lr: fast}
+            schedule: one-cylce
+            epochs: 0
+            batchsize: 16
+            label_noise: 3
+            transform: [rot45]
+            grid:
+              act: [tanh]
+              widht: [1, 2]
+            """
+        let error = #expect(throws: ZooError.self) { try TrainingManifest(yaml: text, file: "tiny.yaml") }
+        let message = error?.message ?? ""
+        #expect(error?.code == .usage)
+        for part in [
+            "id: 'tiny zoo'", "data.pth: unknown key", "data.path: missing", "did you mean 'small-cnn'",
+            "did you mean 'sgd'", "optimizer.lr: expected a number", "did you mean 'one-cycle'",
+            "epochs: expected a whole number from 1 on", "did you mean 'batch_size'", "label_noise: expected a number",
+            "there is no transform 'rot45'", "grid.act: sets nothing", "did you mean 'width'",
+        ] { #expect(message.contains(part), "'\(part)' is not in: \(message)") }
+    }
+
+    @Test func shippedManifestsAreGood() throws {
+        let folder = Repository.path("manifests/train")
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".yaml") }
+        #expect(names.count >= 3)
+        for name in names {
+            let manifest = try TrainingManifest(
+                yaml: String(contentsOfFile: "\(folder)/\(name)", encoding: .utf8), file: name)
+            #expect("\(manifest.id).yaml" == name)
+            let data = try StepTests.data(64)
+            for trial in manifest.trials where trial.base == nil {
+                _ = try ArchitectureBlueprint(
+                    name: trial.architectureName, numbers: trial.architecture, inputShape: data.train.inputShape,
+                    classes: 10)
+            }
+        }
+    }
+
+    @Test func theSchemaHasTheDecodersKeys() throws {
+        let schema = try JSONParser.parse(Bytes(mapping: Repository.path("manifests/schema.json")))
+        let keys = schema["$defs"]?["training"]?["properties"]?.object?.members.map(\.key) ?? []
+        #expect(Set(keys) == Set(TrainingManifest.rootKeys))
+    }
+
+    @Test func blueprintsAreThoseOfTheSampleZoos() throws {
+        for (width, count) in [(2, 400), (4, 1382), (8, 5122), (16, 19706), (24, 43762)] {
+            let blueprint = try ArchitectureBlueprint(
+                name: "r",
+                numbers: JSONObject([("family", "resnet"), ("width", .int(Int64(width))), ("blocks", [1, 1])]),
+                inputShape: [1, 8, 8], classes: 10)
+            let trained = Set(blueprint.graph.trainableNames)
+            #expect(
+                blueprint.tensors.filter { trained.contains($0.name) }.reduce(0) { $0 + $1.shape.elementCount } == count
+            )
+        }
+    }
+}

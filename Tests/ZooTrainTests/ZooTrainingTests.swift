@@ -1,0 +1,150 @@
+import Foundation
+import Testing
+import ZooBase
+import ZooFormats
+import ZooNN
+import ZooTensor
+import ZooTestSupport
+import ZooTrain
+
+/// Whole zoos: the same bytes whatever the threads, divergence, freezing, transforms, label noise, dropout.
+@Suite struct ZooTrainingTests {
+    private static let manifest = """
+        id: tiny
+        data: {path: digits.safetensors}
+        architecture:
+          {family: small-cnn, channels: [4], kernels: [3], pool: [true], hidden: 8, activation: $act, dropout: 0.1}
+        optimizer: {name: adam, lr: 0.01}
+        augment: {shift: 1, noise: 0.1, flip: 0.5}
+        label_noise: 0.1
+        epochs: 3
+        batch_size: 24
+        grid: {act: [tanh, relu]}
+        seeds: 2
+        checkpoints: {every: 1, optimizer: all}
+        """
+
+    private func training(_ text: String, _ folder: String, count: Int = 100) throws -> ZooTraining {
+        let all = try StepTests.data(count)
+        return try ZooTraining(
+            TrainingManifest(yaml: text, file: "tiny.yaml"),
+            data: TrainingData(train: all.train, test: StepTests.data(40).train), into: folder, seed: 0,
+            resolver: ArchitectureResolver())
+    }
+
+    static func files(_ folder: String) throws -> [String: Data] {
+        var files: [String: Data] = [:]
+        let root = URL(fileURLWithPath: folder)
+        for name in FileManager.default.enumerator(atPath: folder)?.compactMap({ $0 as? String }) ?? [] {
+            var isFolder: ObjCBool = false
+            let path = root.appendingPathComponent(name).path
+            guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue else {
+                continue
+            }
+            files[name] = try Data(contentsOf: URL(fileURLWithPath: path))
+        }
+        return files
+    }
+
+    @Test func bytesDoNotDependOnThreads() throws {
+        let folder = try TemporaryFolder()
+        for jobs in [1, 3] {
+            let training = try training(Self.manifest, folder.file("\(jobs)"))
+            for outcome in try training.run(jobs: jobs, ended: { _, _ in }) {
+                guard case .trained = outcome else { return #expect(Bool(false), "\(outcome)") }
+            }
+        }
+        let one = try Self.files(folder.file("1/tiny")), three = try Self.files(folder.file("3/tiny"))
+        #expect(one == three)
+        #expect(one.count == 4 * (3 + 4 * 3))
+        // Finished trials are left alone.
+        let again = try training(Self.manifest, folder.file("1")).run(jobs: 2, ended: { _, _ in })
+        #expect(again.allSatisfy { if case .found = $0 { true } else { false } })
+        // The same name with other settings is no reason to overwrite.
+        let other = try training(
+            Self.manifest.replacingOccurrences(of: "lr: 0.01", with: "lr: 0.02"), folder.file("1")
+        ).run(jobs: 1, ended: { _, _ in })
+        for outcome in other {
+            guard case .failed(let error) = outcome else { return #expect(Bool(false), "\(outcome)") }
+            #expect(error.code == .mismatch)
+        }
+    }
+
+    @Test func divergenceEndsATrialAndKeepsItsLastFiniteEpoch() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: wild
+            data: {path: digits.safetensors}
+            architecture: {family: mlp, hidden: [16, 16, 16], activation: relu}
+            optimizer: {name: sgd, lr: 1.0e+12}
+            epochs: 5
+            """
+        let outcomes = try training(text, folder.path).run(jobs: 1) { _, _ in }
+        guard case .diverged(let reason) = outcomes[0] else { return #expect(Bool(false), "\(outcomes)") }
+        #expect(reason.contains("diverged"))
+        let files = try Self.files(folder.file("wild"))
+        let lines = try #require(files.first { $0.key.hasSuffix("result.json") }).value
+        let last = try JSONParser.parse(
+            String(String(decoding: lines, as: UTF8.self).split(separator: "\n").last ?? ""))
+        #expect(last["train_loss"] == .null)
+        #expect(last["failure"]?.string?.contains("diverged") == true)
+        let checkpoint = try #require(files.first { $0.key.hasSuffix("/checkpoints") })
+        #expect(checkpoint.key.contains("checkpoint_000000"))
+    }
+
+    @Test func frozenParametersStay() throws {
+        let folder = try TemporaryFolder()
+        let base = Repository.path("Tests/ZooTrainTests/Fixtures/cnn-start.safetensors")
+        let text = """
+            id: tuned
+            data: {path: digits.safetensors}
+            architecture: {family: small-cnn, channels: [8, 6, 4], kernels: [5, 5, 2], padding: [2, 2, 0],
+              pool: [true, false, false], hidden: 20, activation: tanh}
+            base: \(base)
+            freeze: [module_list.11]
+            transform: [rot90, {dim: 0.5}]
+            epochs: 1
+            checkpoints: {format: safetensors}
+            """
+        let outcomes = try training(text, folder.path).run(jobs: 1) { _, _ in }
+        guard case .trained = outcomes[0] else { return #expect(Bool(false), "\(outcomes)") }
+        let name = try #require(try Self.files(folder.file("tuned")).keys.first { $0.hasSuffix("model.safetensors") })
+        let tuned = try CheckpointFile.open(folder.file("tuned/\(name)")).source
+        let start = try CheckpointFile.open(base).source
+        for info in start.tensorInfos {
+            let isSame = try tuned.tensor(named: info.name).isIdentical(to: start.tensor(named: info.name))
+            #expect(isSame == info.name.hasPrefix("module_list.11"), "\(info.name)")
+        }
+    }
+
+    @Test func transformsAreThoseOfTheSampleTasks() throws {
+        let tasks = try CheckpointFile.open(Repository.path("zoos/digits-tasks/data/zoo_c_data.safetensors")).source
+        let clean = try Samples(tasks, split: "clean.test")
+        let words: [(String, String)] = [
+            ("rot90", "rot90"), ("rot180", "rot180"), ("mirror", "mirror"), ("invert", "invert"),
+            ("dim", "{dim: 0.25}"),
+            ("shift", "{shift: 2}"), ("occlude", "{occlude: 3}"),
+        ]
+        for (task, word) in words {
+            let manifest = try TrainingManifest(
+                yaml: "id: t\ndata: {path: x}\narchitecture: {family: mlp}\nepochs: 1\ntransform: [\(word)]", file: "t")
+            let data = try TrainingData(train: clean).prepared(manifest.trials[0], base: 0)
+            let expected = try Samples(tasks, split: "\(task).test")
+            #expect(data.train.inputs == expected.inputs, "\(task)")
+        }
+    }
+
+    @Test func labelNoiseChangesExactlyItsShare() throws {
+        let data = try StepTests.data(200)
+        var settings = TrialSettings()
+        settings.labelNoise = 0.1
+        let noisy = try data.prepared(settings, base: 0)
+        #expect(zip(noisy.train.labels, data.train.labels).filter { $0 != $1 }.count == 20)
+        #expect(noisy.train.inputs == data.train.inputs)
+        settings.seed = 1
+        #expect(try data.prepared(settings, base: 0).train.labels != noisy.train.labels)
+        settings.labelNoise = 0
+        settings.classes = [1, 3]
+        #expect(Set(try data.prepared(settings, base: 0).train.labels) == [1, 3])
+    }
+}
