@@ -104,7 +104,8 @@ let package = Package(
         .testTarget(
             name: "ZooAutodiffTests", dependencies: ["ZooAutodiff", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestModels", "ZooTestSupport"], exclude: ["Fixtures"]),
+            name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(name: "ZooDataTests", dependencies: ["ZooData", "ZooTestSupport"], exclude: ["Fixtures"]),

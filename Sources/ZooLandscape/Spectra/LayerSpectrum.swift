@@ -70,7 +70,8 @@ public struct LayerSpectrum: Sendable {
         shortSide = layer.shortSide
         let values = try layer.eigenvalues()
         eigenvalues = values
-        let clipped = options.clipsFingers ? PowerLaw.clippingFingers(values) : PowerLaw(values, rule: .automatic).map { ($0, 0) }
+        let clipped =
+            options.clipsFingers ? PowerLaw.clippingFingers(values) : PowerLaw(values, rule: .automatic).map { ($0, 0) }
         fit = clipped?.fit
         fingerCount = clipped?.fingers ?? 0
         shuffled = options.isRandomised ? try Self.shuffle(layer, values, options.seed) : nil
