@@ -109,3 +109,52 @@ X(void, zoo_vector_statistics_blocks, (const void *a, int32_t dtype, size_t coun
   count, blocks))
 X(void, zoo_vector_pair_blocks, (const void *a, int32_t a_dtype, const void *b, int32_t b_dtype, size_t count,
   zoo_pair_statistics *blocks), (a, a_dtype, b, b_dtype, count, blocks))
+
+// CZooKernelsMerge.h
+X(void, zoo_merge_subtract, (bool wide, size_t count, const void *a, const void *b, void *output), (wide, count, a, b,
+  output))
+X(void, zoo_merge_scale, (bool wide, size_t count, double factor, void *x), (wide, count, factor, x))
+X(void, zoo_merge_sum, (bool wide, size_t count, const void *const *deltas, const double *weights, size_t k, double
+  divisor, double lambda, const void *base, void *output), (wide, count, deltas, weights, k, divisor, lambda, base,
+  output))
+X(void, zoo_merge_consensus, (bool wide, size_t count, const void *const *deltas, const double *weights, size_t k,
+  bool by_count, bool normalise, double lambda, const void *base, void *output), (wide, count, deltas, weights, k,
+  by_count, normalise, lambda, base, output))
+X(void, zoo_merge_nearswap, (bool wide, size_t count, const void *a, const void *b, double t, void *output), (wide,
+  count, a, b, t, output))
+X(void, zoo_merge_largest, (bool wide, size_t count, const void *const *deltas, size_t k, double alpha, const void
+  *base, void *output), (wide, count, deltas, k, alpha, base, output))
+X(void, zoo_merge_consensus_mask, (bool wide, size_t count, const void *const *deltas, size_t k, double lambda, size_t
+  least, double alpha, const void *base, void *output), (wide, count, deltas, k, lambda, least, alpha, base, output))
+X(void, zoo_merge_columns, (bool wide, size_t count, const void *const *inputs, size_t k, const double *coefficients,
+  size_t stride, void *output), (wide, count, inputs, k, coefficients, stride, output))
+X(void, zoo_merge_gram, (bool wide, size_t count, const void *const *vectors, size_t k, double *gram), (wide, count,
+  vectors, k, gram))
+X(void, zoo_merge_column_dots, (bool wide, size_t count, const void *a, const void *b, double *dots), (wide, count, a,
+  b, dots))
+X(void, zoo_merge_magnitudes, (bool wide, size_t count, const void *x, double *sums), (wide, count, x, sums))
+X(void, zoo_merge_drop, (bool wide, size_t count, uint64_t key, uint64_t first, double keep, bool inverse, void *x),
+  (wide, count, key, first, keep, inverse, x))
+X(void, zoo_merge_drop_each, (bool wide, size_t count, uint64_t key, uint64_t first, const double *keep, bool inverse,
+  void *x), (wide, count, key, first, keep, inverse, x))
+X(double, zoo_merge_uniform, (uint64_t key, uint64_t index), (key, index))
+X(void, zoo_merge_histogram, (bool wide, size_t count, const void *x, int32_t shift, int32_t width, uint64_t prefix,
+  uint64_t *bins), (wide, count, x, shift, width, prefix, bins))
+X(uint64_t, zoo_merge_count_bits, (bool wide, size_t count, const void *x, uint64_t bits), (wide, count, x, bits))
+X(void, zoo_merge_trim, (bool wide, size_t count, const zoo_merge_range *range, uint64_t *low_rank, uint64_t
+  *high_rank, void *x), (wide, count, range, low_rank, high_rank, x))
+X(void, zoo_merge_ranks, (bool wide, size_t count, const void *x, uint32_t *ranks, uint64_t *scratch), (wide, count,
+  x, ranks, scratch))
+X(void, zoo_merge_variance, (bool wide, size_t count, const void *const *deltas, size_t k, void *output), (wide,
+  count, deltas, k, output))
+X(void, zoo_merge_erase, (bool wide, size_t count, const void *const *deltas, const double *coefficients, size_t k,
+  double floor, const void *base, void *output), (wide, count, deltas, coefficients, k, floor, base, output))
+X(void, zoo_merge_activity, (bool wide, size_t count, const void *const *deltas, size_t k, double epsilon, uint64_t
+  *counts), (wide, count, deltas, k, epsilon, counts))
+X(void, zoo_merge_unique, (bool wide, size_t count, const void *const *deltas, const double *unique, size_t k, double
+  epsilon, const void *base, void *output), (wide, count, deltas, unique, k, epsilon, base, output))
+X(double, zoo_merge_divergence, (bool wide, size_t count, const void *a, const void *b), (wide, count, a, b))
+X(void, zoo_merge_importance, (bool wide, size_t count, const void *a, const void *b, double factor, void *output),
+  (wide, count, a, b, factor, output))
+X(void, zoo_merge_choose, (bool wide, size_t count, const void *a, const void *b, const void *importance, double
+  threshold, void *output), (wide, count, a, b, importance, threshold, output))

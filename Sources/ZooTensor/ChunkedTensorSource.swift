@@ -15,11 +15,22 @@ public protocol ElementRun: Sendable {
     /// Name, type and shape of the result.
     var info: TensorInfo { get }
 
+    /// Makes whatever passes over the inputs must come before the first run (norms, thresholds). Runs that have none
+    /// do nothing; runs that were not prepared prepare themselves when they are first asked.
+    ///
+    /// - Parameter jobs: threads to use; the values do not depend on them.
+    func prepare(jobs: Int) throws
+
     /// Writes elements `range` (flat, row-major) to `output`, which holds exactly their bytes.
     func compute(_ range: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws
 
     /// Tells that `range` will not be asked for again, so that mapped input pages may leave memory.
     func release(_ range: Range<Int>)
+}
+
+extension ElementRun {
+    /// Nothing to prepare.
+    public func prepare(jobs: Int) throws {}
 }
 
 extension ChunkedTensorSource {

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CZooKernelsMerge.h"
 #include "CZooKernelsNN.h"
 #include "CZooKernelsVector.h"
 

@@ -19,6 +19,7 @@
 #include "../bodies/losses.h"
 #include "../bodies/rows.h"
 #include "../bodies/vectors.h"
+#include "../bodies/merge.h"
 
 #define ZOO_TEXT(x) #x
 #define ZOO_TEXT_EXPANDED(x) ZOO_TEXT(x)

@@ -13,13 +13,14 @@ package struct Average: ZooCommand {
         discussion: """
             Files larger than memory are fine: inputs are mapped, the output is written piece by piece. Integer \
             tensors are copied when all inputs agree and come from the first one otherwise. Batch-norm statistics are \
-            averaged as they are; recomputing them needs data. With --data, 'wise-ft' evaluates a grid of alphas and \
+            averaged as they are unless --bn recompute names data for them; the model is then in memory once. With --data, 'wise-ft' evaluates a grid of alphas and \
             writes the best. Checkpoints of the catalog become the parents of the result.
 
             Example:
               zoo average a.safetensors b.safetensors c.safetensors --to mean.safetensors
               zoo average "where:zoo = 'digits-cnn' and seed = 1 and epoch = last and lr = 0.001 and nlin = 'gelu'" \
             --to gelu.safetensors
+              zoo average a.pt b.pt --bn recompute --bn-data digits.safetensors:train --to mean.safetensors
               zoo average zero-shot.safetensors fine-tuned.safetensors --method wise-ft --alpha 0.4 --to wise.safetensors
               zoo average zero-shot.pt fine-tuned.pt --method wise-ft --data digits.npz:val --to wise.safetensors
             """)
@@ -53,6 +54,19 @@ package struct Average: ZooCommand {
     @Option(
         help: ArgumentHelp("The alphas that are tried, separated by commas. Default: 0, 0.1, …, 1.", valueName: "list"))
     package var alphas: String?
+
+    @Option(help: "Batch-norm statistics: average them, or recompute them on --bn-data. Default: average.")
+    package var bn: BatchNormChoice = .average
+
+    @Option(
+        help: ArgumentHelp("recompute: data, and after a colon the split; training data.", valueName: "data"))
+    package var bnData: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "recompute: average over batches of this size, as PyTorch does. Default: exact, over all samples.",
+            valueName: "number"))
+    package var bnBatch: Int?
 
     @Option(help: ArgumentHelp("Draw loss and accuracy over alpha: .svg or .png.", valueName: "file"))
     package var figure: String?
@@ -97,6 +111,9 @@ package struct Average: ZooCommand {
         if data != nil, method != .wiseFT { throw ValidationError("--data goes with --method wise-ft.") }
         if data != nil, alpha != nil { throw ValidationError("--alpha and --data exclude each other.") }
         if data == nil, alphas != nil || figure != nil { throw ValidationError("--alphas and --figure need --data.") }
+        if (bn == .recompute) != (bnData != nil) { throw ValidationError("--bn recompute and --bn-data go together.") }
+        if bnBatch != nil, bn != .recompute { throw ValidationError("--bn-batch goes with --bn recompute.") }
+        if let bnBatch, bnBatch < 2 { throw ValidationError("--bn-batch takes a number from 2 on.") }
         if latest < 1 { throw ValidationError("--latest takes a number from 1 on.") }
     }
 
@@ -127,10 +144,11 @@ package struct Average: ZooCommand {
         for checkpoint in selected where checkpoint.row?.health == .nan {
             session.warn("\(checkpoint.label) has NaN weights; so will the average")
         }
+        let result = try recalibrated(combination, selected, session)
         let bytes = combination.tensorInfos.reduce(0) { $0 + $1.byteCount }
         let progress = session.progress("average", total: bytes, unit: .bytes)
         try CheckpointWriters.write(
-            combination, to: to, metadata: ["format": "pt", "zoo_method": "average \(method.rawValue)"],
+            result, to: to, metadata: ["format": "pt", "zoo_method": "average \(method.rawValue)"],
             jobs: session.jobs
         ) { progress.advance(by: $0) }
         progress.finish()
@@ -142,6 +160,18 @@ package struct Average: ZooCommand {
         try report(selected, coefficients, combination, sweep, session)
     }
 
+    /// The average with its batch-norm statistics as they were asked for.
+    private func recalibrated(
+        _ combination: LinearCombination, _ selected: [SelectedCheckpoint], _ session: Session
+    ) throws -> any TensorSource {
+        guard let bnData else { return combination }
+        let recipe = try BatchNormRecipe(data: bnData, labels: nil, batch: bnBatch)
+        let model = try OneArchitecture(
+            selected, inputShape: recipe.samples.inputShape, architecture: architecture, settings: set,
+            session: session)
+        return try recipe.statistics(model.graph, model.tensors).recalibrated(combination)
+    }
+
     private func sweep(
         _ selected: [SelectedCheckpoint], _ options: LinearCombination.Options, _ session: Session
     ) throws -> WiseSweep? {
@@ -149,8 +179,9 @@ package struct Average: ZooCommand {
         try checkPair(selected.count)
         let grid = try alphas.map { try Self.numbers($0) } ?? WiseSweep.defaultAlphas
         return try WiseSweep(
-            selected, alphas: grid, data: EvaluationData(data, labels: nil), options: options,
-            architectures: ArchitectureLibrary(session, explicit: architecture, settings: set), session: session)
+            selected, alphas: grid, data: DataSource(data, seed: session.seed, defaultSplit: "val"), options: options,
+            architectures: ArchitectureLibrary(session, explicit: architecture, settings: set),
+            batchNorm: bnData.map { try BatchNormRecipe(data: $0, labels: nil, batch: bnBatch) }, session: session)
     }
 
     private func checkPair(_ count: Int) throws {

@@ -22,6 +22,7 @@ package struct SoupCommand: ZooCommand {
             Example:
               zoo soup greedy zoos/digits-tasks/soup/*.safetensors \
             --data zoos/digits-tasks/data/zoo_c_data.safetensors:soup.val --to soup.safetensors --figure soup.svg
+              zoo soup greedy a.pt b.pt c.pt --data cifar.npz:val --bn recompute --bn-data cifar.npz:train --to soup.pt
               zoo soup learned "where:zoo = 'mine' and epoch = last" --data digits.npz:val --to soup.pt --weights-per model
             """)
 
@@ -31,8 +32,7 @@ package struct SoupCommand: ZooCommand {
     @Argument(help: "Checkpoints: files, folders, ARCHIVE!/MEMBER, ids, NAME@EPOCH, 'where:…'.")
     package var selectors: [String]
 
-    @Option(help: ArgumentHelp("Held-out data, and after a colon the split.", valueName: "file[:split]"))
-    package var data: String
+    @OptionGroup(title: "Held-out data") package var data: DataOption
 
     @Option(help: ArgumentHelp("The split that only the result is scored on; 'none' for none.", valueName: "split"))
     package var test: String?
@@ -66,8 +66,18 @@ package struct SoupCommand: ZooCommand {
     @Option(help: ArgumentHelp("learned: samples per step.", valueName: "number"))
     package var batch: Int = 256
 
-    @Option(help: ArgumentHelp("The tensor of the labels. Default: y_SPLIT.", valueName: "name"))
-    package var labels: String?
+    @Option(help: "Batch-norm statistics of soups: average them, or recompute them on --bn-data. Default: average.")
+    package var bn: BatchNormChoice = .average
+
+    @Option(
+        help: ArgumentHelp("recompute: data, and after a colon the split; training data.", valueName: "data"))
+    package var bnData: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "recompute: average over batches of this size, as PyTorch does. Default: exact, over all samples.",
+            valueName: "number"))
+    package var bnBatch: Int?
 
     @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
     package var architecture: String?
@@ -101,6 +111,9 @@ package struct SoupCommand: ZooCommand {
     package func validate() throws {
         if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate takes a number above zero.") }
         if let epochs, epochs < 1 { throw ValidationError("--epochs takes a number from 1 on.") }
+        if (bn == .recompute) != (bnData != nil) { throw ValidationError("--bn recompute and --bn-data go together.") }
+        if bnBatch != nil, bn != .recompute { throw ValidationError("--bn-batch goes with --bn recompute.") }
+        if let bnBatch, bnBatch < 2 { throw ValidationError("--bn-batch takes a number from 2 on.") }
         if batch < 1 || batch > 1 << 16 { throw ValidationError("--batch takes a number from 1 to 65536.") }
     }
 
@@ -125,7 +138,7 @@ package struct SoupCommand: ZooCommand {
             parents: zip(recipe.ingredients, recipe.weights).map {
                 .init(checkpoint: kitchen.checkpoints[$0], coefficient: $1)
             }
-        ).record(session, dataset: data)
+        ).record(session, dataset: data.data)
         try session.emit(report.json(output: to), as: report.table)
         report.say(session, to)
     }

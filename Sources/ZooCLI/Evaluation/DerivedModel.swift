@@ -43,7 +43,7 @@ struct DerivedModel {
             throw ZooError(.internal, "\(path) was written and is not in the catalog", hint: "run 'zoo index \(path)'")
         }
         let writer = try catalog.writer()
-        let run = try writer.record(RunRecord.current(session, dataset: dataset))
+        let run = try writer.record(RunRecord.now(command: CommandLineTool.text, seed: session.seed, dataset: dataset))
         var coefficients: [Int64: Double?] = [:]
         for (id, coefficient) in known {
             // A checkpoint that is named twice counts twice.

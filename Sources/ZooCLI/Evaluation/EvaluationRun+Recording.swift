@@ -10,9 +10,9 @@ extension EvaluationRun {
             session.warn("--record: none of the checkpoints is in the catalog")
             return
         }
-        let command = (["zoo"] + CommandLine.arguments.dropFirst()).joined(separator: " ")
         let writer = try Catalog(session.catalogPath).writer(patience: 5)
-        let recorder = try MetricRecorder(writer, .now(command: command, seed: session.seed, dataset: data))
+        let recorder = try MetricRecorder(
+            writer, .now(command: CommandLineTool.text, seed: session.seed, dataset: data))
         for result in catalogued {
             guard let id = result.checkpoint.row?.id else { continue }
             let prefix = "eval_" + result.split.map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined()

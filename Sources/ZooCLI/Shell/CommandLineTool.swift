@@ -17,6 +17,15 @@ public enum CommandLineTool {
         exit(run(Array(CommandLine.arguments.dropFirst())))
     }
 
+    /// The command line of this process, for records of what was run.
+    static var text: String {
+        let words = ["zoo"] + CommandLine.arguments.dropFirst()
+        return words.map { word in
+            let isPlain = !word.isEmpty && !word.contains { " '\"\\$`!*?[]{}()<>|&;#~\n\t".contains($0) }
+            return isPlain ? word : "'" + word.replacing("'", with: "'\\''") + "'"
+        }.joined(separator: " ")
+    }
+
     /// Runs a command.
     ///
     /// - Returns: the exit status.

@@ -13,22 +13,26 @@ struct SoupKitchen {
     let heldOut: Samples
     /// The held-out split.
     let split: String
+    private let data: DataSource
     private let command: SoupCommand
     private let session: Session
     private let graph: ArchitectureGraph
     private let tensors: [TensorInfo]
     private let evaluator: Evaluator
     private let isLoss: Bool
+    /// Recomputes batch-norm statistics of soups; nil averages them.
+    private let statistics: BatchNormStatistics?
 
     init(_ command: SoupCommand, _ session: Session) throws {
         self.command = command
         self.session = session
         isLoss = command.metric == .loss
-        let data = try EvaluationData(command.data, labels: command.labels)
+        data = try command.data.open(session, defaultSplit: "val")
         guard data.splits.count == 1 else {
             throw ZooError(.usage, "--data names \(data.splits.count) splits; a soup is scored on one")
         }
-        (split, heldOut) = data.splits[0]
+        split = data.splits[0]
+        heldOut = try data.samples(split)
         let architectures = try ArchitectureLibrary(
             session, explicit: command.architecture, settings: command.set)
         checkpoints = try SelectorResolver(catalogPath: session.catalogPath).resolve(command.selectors)
@@ -40,6 +44,11 @@ struct SoupKitchen {
         graph = chosen.graph
         session.detail("\(first.label): architecture '\(graph.name)' \(chosen.reason)")
         evaluator = try Evaluator(graph, tensors: tensors, samples: heldOut)
+        let recipe = try command.bnData.map { try BatchNormRecipe(data: $0, labels: nil, batch: command.bnBatch) }
+        statistics = try recipe?.statistics(chosen.graph, tensors)
+        if statistics == nil, BatchNormStatistics.applies(to: graph) {
+            session.warn("the network has batch norm and its statistics are averaged; --bn recompute recomputes them")
+        }
         try checkFit(architectures)
     }
 
@@ -95,8 +104,11 @@ struct SoupKitchen {
             open: { try checkpoints[$0].open() },
             evaluate: { candidates in
                 progress.advance(by: candidates.count)
-                return try evaluator.evaluate(count: candidates.count, jobs: session.jobs) { candidates[$0] }
-                    .map { score(try $0.get()) }
+                let statistics = statistics
+                return try evaluator.evaluate(count: candidates.count, jobs: session.jobs) { place in
+                    try statistics.map { try $0.recalibrated(candidates[place]) } ?? candidates[place]
+                }
+                .map { score(try $0.get()) }
             })
         return SoupRecipe(
             ingredients: soup.ingredients, weights: AverageWeights.uniform(count: soup.ingredients.count),
@@ -117,7 +129,7 @@ struct SoupKitchen {
             losses: soup.losses)
     }
 
-    /// Writes the soup in one streamed pass over its ingredients.
+    /// Writes the soup in one streamed pass over its ingredients; with recomputed statistics it is in memory once.
     func write(_ recipe: SoupRecipe, to path: String, dtype: DType?, kind: SoupCommand.Kind) throws {
         var options = LinearCombination.Options()
         options.dtype = dtype
@@ -128,23 +140,22 @@ struct SoupKitchen {
         for name in try combination.differingBuffers() {
             session.warn("integer tensor '\(name)' differs between the ingredients; the first one's is taken")
         }
+        let soup: any TensorSource = try statistics.map { try $0.recalibrated(combination) } ?? combination
         try CheckpointWriters.write(
-            combination, to: path, metadata: ["format": "pt", "zoo_method": "\(kind.rawValue) soup"],
+            soup, to: path, metadata: ["format": "pt", "zoo_method": "\(kind.rawValue) soup"],
             jobs: session.jobs)
     }
 
     /// The samples of the test split, asked for or found beside the held-out one.
     func testSamples() throws -> Samples? {
         if command.test == "none" { return nil }
-        let file = command.data.hasSuffix(":" + split) ? String(command.data.dropLast(split.count + 1)) : command.data
         let sibling = split.hasSuffix("val") ? String(split.dropLast(3)) + "test" : nil
         guard let name = command.test ?? sibling, name != split else { return nil }
-        do {
-            return try EvaluationData("\(file):\(name)", labels: nil).splits[0].samples
-        } catch let error as ZooError where error.code == .notFound && command.test == nil {
+        guard command.test != nil || data.dataset.splits.contains(where: { $0.name == name }) else {
             session.note("the data has no split '\(name)': the soup is not scored on test data")
             return nil
         }
+        return try data.samples(name)
     }
 
     /// Result of a file that was written.

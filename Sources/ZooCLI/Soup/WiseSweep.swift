@@ -25,21 +25,23 @@ struct WiseSweep {
     /// - Throws: `usage` unless the data is one split; `mismatch` when data and network do not fit; `numeric` when no
     ///   mixture has a finite loss.
     init(
-        _ pair: [SelectedCheckpoint], alphas: [Double], data: EvaluationData, options: LinearCombination.Options,
-        architectures: ArchitectureLibrary, session: Session
+        _ pair: [SelectedCheckpoint], alphas: [Double], data: DataSource, options: LinearCombination.Options,
+        architectures: ArchitectureLibrary, batchNorm: BatchNormRecipe? = nil, session: Session
     ) throws {
         guard data.splits.count == 1 else {
             throw ZooError(.usage, "--data names \(data.splits.count) splits; the sweep takes one")
         }
-        let samples = data.splits[0].samples
+        let samples = try data.samples(data.splits[0])
         let tensors = try architectures.tensors(of: pair[0])
         let chosen = try architectures.architecture(of: pair[0], tensors: tensors, inputShape: samples.inputShape)
         let evaluator = try Evaluator(chosen.graph, tensors: tensors, samples: samples)
         let sources = try pair.map { try $0.open() }
         let names = pair.map(\.label)
+        let statistics = try batchNorm?.statistics(chosen.graph, tensors)
         let found = try evaluator.evaluate(count: alphas.count, jobs: session.jobs) { index in
-            try LinearCombination(
+            let mixture = try LinearCombination(
                 sources, names: names, weights: AverageWeights.interpolation(alpha: alphas[index]), options: options)
+            return try statistics.map { try $0.recalibrated(mixture) } ?? mixture
         }
         points = try zip(alphas, found).map { Point(alpha: $0, evaluation: try $1.get()) }
         let finite = points.filter { $0.evaluation.loss.isFinite }

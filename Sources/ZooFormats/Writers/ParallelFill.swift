@@ -1,4 +1,3 @@
-import Synchronization
 import ZooBase
 import ZooTensor
 
@@ -40,34 +39,45 @@ struct ParallelFill {
         }
     }
 
-    /// A tensor between its first and its last piece.
-    private struct Open: Sendable {
-        var run: any ElementRun
-        var piecesLeft: Int
-    }
+    /// Tensors that are open at the same time: as many as reach this many bytes.
+    private static let batchByteCount = 64 << 20
+    /// Tensors from this size on are prepared by all threads together, smaller ones each by its own.
+    private static let largeByteCount = 4 << 20
 
-    /// Computes and writes all pieces.
+    /// Computes and writes all pieces, a batch of tensors at a time: open and prepare them, then fill their pieces.
     ///
     /// - Parameters:
     ///   - jobs: threads.
     ///   - progress: told the bytes of each piece that was written.
     func run(_ filler: AtomicFile.Filler, jobs: Int, progress: (@Sendable (Int) -> Void)? = nil) throws {
-        let open = Mutex<[Int: Open]>([:])
-        try Parallel.forEach(count: pieces.count, jobs: jobs) { index in
-            let piece = pieces[index]
-            let run = try open.withLock { tensors in
-                if let known = tensors[piece.tensor] { return known.run }
-                let run = try announcedRun(infos[piece.tensor])
-                tensors[piece.tensor] = Open(run: run, piecesLeft: pieceCounts[piece.tensor])
-                return run
+        var first = 0, firstPiece = 0
+        while first < infos.count {
+            var end = first, bytes = 0, endPiece = firstPiece
+            while end < infos.count, end == first || bytes + infos[end].byteCount <= Self.batchByteCount {
+                bytes += infos[end].byteCount
+                endPiece += pieceCounts[end]
+                end += 1
             }
-            try write(piece, run, filler)
-            open.withLock { tensors in
-                tensors[piece.tensor]?.piecesLeft -= 1
-                if tensors[piece.tensor]?.piecesLeft == 0 { tensors[piece.tensor] = nil }
+            let runs = try prepared(first..<end, jobs: jobs)
+            let start = firstPiece, tensors = first
+            try Parallel.forEach(count: endPiece - firstPiece, jobs: jobs) { index in
+                let piece = pieces[start + index]
+                let run = runs[piece.tensor - tensors]
+                try write(piece, run, filler)
+                progress?(piece.elements.count * run.info.dtype.byteCount)
             }
-            progress?(piece.elements.count * run.info.dtype.byteCount)
+            (first, firstPiece) = (end, endPiece)
         }
+    }
+
+    private func prepared(_ batch: Range<Int>, jobs: Int) throws -> [any ElementRun] {
+        let runs = try Parallel.map(count: batch.count, jobs: jobs) { index in
+            let run = try announcedRun(infos[batch.lowerBound + index])
+            if run.info.byteCount < Self.largeByteCount { try run.prepare(jobs: 1) }
+            return run
+        }
+        for run in runs where run.info.byteCount >= Self.largeByteCount { try run.prepare(jobs: jobs) }
+        return runs
     }
 
     private func write(_ piece: Piece, _ run: any ElementRun, _ filler: AtomicFile.Filler) throws {

@@ -15,12 +15,16 @@ extension SafetensorsWriter {
     ///   - maximumShardBytes: the most tensor bytes in one file.
     ///   - replacing: removes weights of an earlier model from the folder. Without it a folder that holds other
     ///     weight files is refused: programs would load a mixture.
+    ///   - jobs: threads; the bytes do not depend on them.
+    ///   - indexMetadata: entries of the index's `metadata` besides `total_size`.
+    ///   - progress: told the bytes of each piece written.
     /// - Returns: the file names written, the index last.
     /// - Throws: as `write`; `usage` for a folder with other weights or a maximum below one.
     @discardableResult
     public static func writeSharded(
         _ source: any TensorSource, toFolder folder: String, maximumShardBytes: Int = 5_000_000_000,
-        metadata: [String: String] = defaultMetadata, order: Order = .reference, replacing: Bool = false
+        metadata: [String: String] = defaultMetadata, order: Order = .reference, replacing: Bool = false,
+        jobs: Int = 1, indexMetadata: [String: String] = [:], progress: (@Sendable (Int) -> Void)? = nil
     ) throws -> [String] {
         guard maximumShardBytes > 0 else { throw ZooError(.usage, "a shard needs room for at least one byte") }
         let shards = shardPlan(try source.distinctInfos(), maximumShardBytes: maximumShardBytes)
@@ -35,7 +39,9 @@ extension SafetensorsWriter {
         var files: [AtomicFile] = []
         for (infos, name) in zip(shards, names) {
             let path = folder + "/" + name
-            files.append(try staged(source, infos, to: path, metadata: metadata, order: order))
+            files.append(
+                try staged(
+                    source, infos, to: path, metadata: metadata, order: order, jobs: jobs, progress: progress))
         }
         // From here on the old checkpoint is gone: first what makes it look whole, then its files.
         for name in [ShardedCheckpoint.safetensorsIndexName] + stale {
@@ -43,9 +49,14 @@ extension SafetensorsWriter {
         }
         for file in files { try file.commit() }
         guard isSharded else { return names }
-        let index = indexText(shards, names)
+        let index = indexText(shards, names, indexMetadata)
         try AtomicFile.write(folder + "/" + ShardedCheckpoint.safetensorsIndexName, Array(index.utf8))
         return names + [ShardedCheckpoint.safetensorsIndexName]
+    }
+
+    /// How many shards `writeSharded` cuts tensors into.
+    public static func shardCount(_ infos: [TensorInfo], maximumShardBytes: Int) -> Int {
+        shardPlan(infos, maximumShardBytes: maximumShardBytes).count
     }
 
     /// Tensors per shard, in the order of the source.
@@ -71,13 +82,17 @@ extension SafetensorsWriter {
         return (1...count).map { "model-\(padded($0))-of-\(padded(count)).safetensors" }
     }
 
-    private static func indexText(_ shards: [[TensorInfo]], _ names: [String]) -> String {
+    private static func indexText(
+        _ shards: [[TensorInfo]], _ names: [String], _ metadata: [String: String]
+    ) -> String {
         var map = JSONObject()
         for (infos, name) in zip(shards, names) {
             for info in infos { map[info.name] = .string(name) }
         }
         let total = shards.joined().reduce(0) { $0 + $1.byteCount }
-        let index: JSONValue = ["metadata": ["total_size": .int(Int64(total))], "weight_map": .object(map)]
+        var header = JSONObject([("total_size", .int(Int64(total)))])
+        for (key, value) in metadata { header[key] = .string(value) }
+        let index: JSONValue = ["metadata": .object(header), "weight_map": .object(map)]
         return index.text(indent: 2, sortedKeys: true) + "\n"
     }
 

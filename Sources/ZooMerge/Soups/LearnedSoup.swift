@@ -62,10 +62,10 @@ public struct LearnedSoup: Sendable {
         progress: (@Sendable (Int) -> Void)? = nil
     ) throws {
         let trainer = try Trainer(graph, models, samples, options)
-        var generator = SplitMix(seed: options.seed)
+        var generator = SeededGenerator(seed: options.seed)
         var places = Array(0..<samples.count)
         for _ in 0..<options.epochs {
-            places.shuffle(using: &generator)
+            generator.shuffle(&places)
             var total = 0.0
             for start in stride(from: 0, to: places.count, by: trainer.objective.batch) {
                 try Cancellation.check()
@@ -94,21 +94,6 @@ public struct LearnedSoup: Sendable {
     public static func stepCount(_ samples: Samples, _ options: Options) -> Int {
         let batch = min(options.batch, samples.count)
         return options.epochs * ((samples.count + batch - 1) / batch)
-    }
-}
-
-/// SplitMix64, whose sequence a seed fixes on every platform.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
     }
 }
 

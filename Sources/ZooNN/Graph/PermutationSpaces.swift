@@ -32,8 +32,9 @@ public struct PermutationSpaces: Sendable {
 
     /// Derives the spaces.
     ///
-    /// Attention permutes whole heads only inside each projection, which this does not offer: the inner axes of
-    /// queries, keys and values stay fixed, and so does everything that grouped convolutions write or read.
+    /// Attention permutes whole heads where queries, keys and values have projections of their own: with grouped
+    /// queries a unit is a head of keys and values with all its heads of queries. Packed projections keep their
+    /// order, the elements of a head too, and so does everything that grouped convolutions write or read.
     public init(_ graph: ArchitectureGraph, shapes: GraphShapes) {
         var solver = PermutationSolver(graph, shapes)
         spaces = solver.solve()
@@ -123,12 +124,45 @@ private struct PermutationSolver {
         case .add, .multiply:
             let space = sources.dropFirst().reduce(source.space) { join($0, $1.space) }
             return (space, source.blockLength)
-        case .attention, .slice, .concat:
-            // The inner axes of attention, and parts of packed projections, keep their order.
+        case .attention:
+            if let heads = heads(node, sources, shape) { return heads }
+            for entry in sources { fix(entry.space) }
+            return (make(node.name, shape.last ?? 1, fixed: true), 1)
+        case .slice, .concat:
+            // Parts of packed projections keep their order.
             for entry in sources { fix(entry.space) }
             return (make(node.name, shape.last ?? 1, fixed: true), 1)
         default: return source
         }
+    }
+
+    /// Whole heads as units, when the three projections belong to this attention alone.
+    private mutating func heads(
+        _ node: GraphNode, _ sources: [(space: Int, blockLength: Int)], _ shape: [Int]
+    ) -> (space: Int, blockLength: Int)? {
+        let count = node.integer("heads", default: 1), keyCount = node.integer("kv_heads", default: count)
+        guard sources.count >= 3, keyCount > 1, count % keyCount == 0, let width = shape.last, width % count == 0,
+            node.inputs.prefix(3).allSatisfy({ isOwnProjection($0) }),
+            Set(sources.prefix(3).map { root($0.space) }).count == 3
+        else { return nil }
+        let size = width / count, group = count / keyCount * size
+        for (source, block) in zip(sources, [group, size, size]) {
+            for place in axes.indices where root(axes[place].space) == root(source.space) {
+                axes[place].axis.blockLength = block
+            }
+        }
+        let space = join(join(sources[0].space, sources[1].space), sources[2].space)
+        counts[space] = keyCount
+        return (space, group)
+    }
+
+    /// A linear layer that only one node reads.
+    private func isOwnProjection(_ name: String) -> Bool {
+        guard let node = graph.nodes.first(where: { $0.name == name }), node.op == .linear, !node.isHead,
+            let space = channel[name], !isFixed[root(space.space)], names[root(space.space)] == name
+        else { return false }
+        let readers = graph.nodes.reduce(0) { $0 + $1.inputs.filter { $0 == name }.count }
+        return readers == 1 && !graph.outputs.contains { $0.node == name }
     }
 
     private mutating func weighted(

@@ -1,5 +1,6 @@
 import ZooAutodiff
 import ZooBase
+import ZooTensor
 
 /// What `zoo doctor` says of the engine.
 public enum EngineChecks {

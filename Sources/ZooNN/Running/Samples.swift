@@ -57,7 +57,16 @@ public struct Samples: Sendable {
         guard labels.count == count, labels.allSatisfy({ $0 >= 0 }) else {
             throw ZooError(.mismatch, "\(labels.count) labels for \(count) samples")
         }
-        return Samples(checked: inputs, inputShape: inputShape, labels: labels, count: count)
+        return Samples(checkedInputs: inputs, inputShape: inputShape, labels: labels, count: count)
+    }
+
+    /// The first samples, all when there are not as many. Precondition: at least one is asked for.
+    public func prefix(_ wanted: Int) -> Samples {
+        precondition(wanted > 0)
+        guard wanted < count else { return self }
+        return Samples(
+            checkedInputs: Array(inputs.prefix(wanted * sampleSize)), inputShape: inputShape,
+            labels: Array(labels.prefix(wanted)), count: wanted)
     }
 
     /// Numbers per sample.

@@ -200,21 +200,3 @@ struct WeightedRun: ElementRun {
         }
     }
 }
-
-/// Element types that the kernels take, by their code there.
-enum KernelType: Int32 {
-    case float32 = 0
-    case float64 = 1
-    case float16 = 2
-    case bfloat16 = 3
-
-    init?(_ dtype: DType) {
-        switch dtype {
-        case .float32: self = .float32
-        case .float16: self = .float16
-        case .bfloat16: self = .bfloat16
-        case .float64: self = .float64
-        default: return nil
-        }
-    }
-}

@@ -1,0 +1,225 @@
+import ArgumentParser
+import ZooBase
+import ZooCatalog
+import ZooFormats
+import ZooMerge
+import ZooReport
+import ZooTensor
+
+/// `zoo merge`: a recipe in, a model out.
+package struct Merge: ZooCommand {
+    package static let configuration = CommandConfiguration(
+        abstract: "Merge models by a recipe in mergekit's YAML, larger than memory, in streamed passes.",
+        discussion: """
+            The recipe's keys are mergekit's: models, slices or modules, merge_method, parameters with gradients and \
+            filters, base_model, dtype. 'model:' takes folders, files, and every selector, 'where:' queries too. \
+            Everything that does not fit is reported together before a byte is written. OUT is a folder; with \
+            .safetensors at its end, one file.
+
+            Example:
+              zoo merge ties.yaml merged/ --dry-run
+              zoo merge ties.yaml merged/
+              zoo merge soup.yaml soup.safetensors --json
+              zoo merge --list-methods
+            """)
+
+    @Argument(help: "The recipe: a YAML file.")
+    package var recipe: String?
+
+    @Argument(help: ArgumentHelp("The folder to write, or a file ending in .safetensors.", valueName: "out"))
+    package var out: String?
+
+    @Flag(help: "Print tensors, bytes, memory, shards and problems; write nothing.")
+    package var dryRun = false
+
+    @Flag(help: "List methods with their parameters.")
+    package var listMethods = false
+
+    @Option(help: ArgumentHelp("Largest shard: bytes, or with K, M, B for 10^3, 10^6, 10^9.", valueName: "n"))
+    package var outShardSize: String = "5B"
+
+    @Flag(help: "Copy no tokenizer files (of the base, else the first model).")
+    package var noCopyTokenizer = false
+
+    @Flag(help: "Write no README.md with models, method and recipe.")
+    package var noModelCard = false
+
+    @Flag(help: "Merge each tensor over the models that have it.")
+    package var tensorUnion = false
+
+    @Flag(help: "Leave out tensors that some models lack.")
+    package var tensorIntersection = false
+
+    @Flag(help: "Refuse integer tensors that differ.")
+    package var strictBuffers = false
+
+    @Flag(help: "Cut embeddings of different vocabularies to their common rows.")
+    package var truncateEmbeddings = false
+
+    @Flag(help: "Fail and drop where mergekit does, instead of keeping what it loses.")
+    package var compat = false
+
+    @Flag(help: "Replace a folder that is there, once the new one is complete.")
+    package var replace = false
+
+    @OptionGroup package var output: OutputOptions
+    @OptionGroup(title: "Common options") package var global: GlobalOptions
+
+    package init() {}
+
+    package var outputPath: String? { output.output }
+
+    package func validate() throws {
+        if listMethods { return }
+        if tensorUnion, tensorIntersection {
+            throw ValidationError("--tensor-union and --tensor-intersection exclude each other.")
+        }
+        if recipe == nil { throw ValidationError("A recipe is needed; 'zoo merge --list-methods' lists methods.") }
+        if out == nil, !dryRun { throw ValidationError("An output folder or file is needed, or --dry-run.") }
+    }
+
+    package func run(in session: Session) throws {
+        guard !listMethods else { return try session.emit(Self.methods) }
+        guard let recipe else { return }
+        let plan = try self.plan(recipe, session)
+        if !plan.problems.isEmpty || dryRun {
+            for problem in plan.problems { session.note("zoo: problem: \(problem)") }
+        }
+        for warning in plan.warnings { session.warn(warning) }
+        if dryRun {
+            try report(plan, written: nil, session)
+            if let failure = plan.failure { throw failure }
+            return
+        }
+        guard let out else { return }
+        try write(plan, to: out, session)
+        try report(plan, written: out, session)
+    }
+
+    // MARK: Steps
+
+    private func plan(_ path: String, _ session: Session) throws -> MergePlan {
+        let text = String(decoding: try Bytes(mapping: path).array, as: UTF8.self)
+        let recipe = try Recipe(text: text, file: path)
+        if recipe.tokenizer != nil || recipe.chatTemplate != nil {
+            throw ZooError(
+                .unsupported, "\(path): 'tokenizer', 'tokenizer_source' and 'chat_template' are not applied yet",
+                hint: "remove them; tokenizer files of the base model are copied as they are")
+        }
+        var options = MergeOptions()
+        options.seed = session.seed
+        options.pairing = tensorUnion ? .union : tensorIntersection ? .intersection : .strict
+        options.strictBuffers = strictBuffers
+        options.truncatesEmbeddings = truncateEmbeddings
+        options.imitatesReference = compat
+        let models = MergeModels(catalogPath: session.catalogPath)
+        return try MergePlan(recipe, options: options) { try models.open($0) }
+    }
+
+    private func write(_ plan: MergePlan, to out: String, _ session: Session) throws {
+        let isFile = out.hasSuffix(".safetensors")
+        if !isFile { try HuggingFaceFolder.check(out, replacing: replace) }
+        let merged = try MergedModel(plan)
+        for name in try merged.differingBuffers() where !strictBuffers {
+            session.warn("integer tensor '\(name)' differs between the models; the base's is taken")
+        }
+        let progress = session.progress("merge", total: plan.byteCount, unit: .bytes)
+        defer { progress.finish() }
+        guard !isFile else {
+            return try CheckpointWriters.write(
+                merged, to: out, metadata: plan.metadata, jobs: session.jobs
+            ) { progress.advance(by: $0) }
+        }
+        var folder = HuggingFaceFolder()
+        folder.jobs = session.jobs
+        folder.metadata = plan.metadata.merging(SafetensorsWriter.defaultMetadata) { first, _ in first }
+        folder.maximumShardBytes = try Self.shardSize(outShardSize)
+        folder.files = companions(plan, name: out.split(separator: "/").last.map(String.init) ?? out)
+        _ = try folder.write(merged, to: out, replacing: replace) { progress.advance(by: $0) }
+    }
+
+    private func companions(_ plan: MergePlan, name: String) -> [(name: String, file: HuggingFaceFolder.File)] {
+        var files: [(name: String, file: HuggingFaceFolder.File)] = [("mergekit_config.yml", .text(plan.recipe.text))]
+        if let config = plan.config {
+            files.append(("config.json", .text(JSONValue.object(config).text(indent: 2) + "\n")))
+        }
+        if !noModelCard { files.append(("README.md", .text(plan.card(name: name)))) }
+        if !noCopyTokenizer, let folder = plan.donor?.folder {
+            for name in HuggingFaceFolder.companionNames where MergeModels.isReadable("\(folder)/\(name)") {
+                files.append((name, .copy(of: "\(folder)/\(name)")))
+            }
+        }
+        return files
+    }
+
+    /// `5B`, `200M`, `10K` or plain bytes; zero or less means no limit.
+    static func shardSize(_ text: String) throws -> Int {
+        let units: [Character: Double] = ["K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9]
+        let unit = text.last.flatMap { units[Character($0.uppercased())] }
+        let digits = unit == nil ? text : String(text.dropLast())
+        guard let number = Double(digits), number.isFinite, number * (unit ?? 1) < 1e18 else {
+            throw ZooError(.usage, "'\(text)' is no size", hint: "write bytes, or 500M, 5B")
+        }
+        let bytes = Int(number * (unit ?? 1))
+        return bytes <= 0 ? .max : bytes
+    }
+
+    // MARK: Reports
+
+    private func report(_ plan: MergePlan, written: String?, _ session: Session) throws {
+        let shards = SafetensorsWriter.shardCount(
+            plan.tensors.map(\.call.info), maximumShardBytes: try Self.shardSize(outShardSize))
+        let peak = plan.peakByteCount(jobs: session.jobs)
+        var json = JSONObject([
+            ("method", .string(plan.method.name)), ("tensors", .int(Int64(plan.tensors.count))),
+            ("bytes", .int(Int64(plan.byteCount))), ("output", written.map { .string($0) } ?? .null),
+            ("peak_bytes", .int(Int64(peak))), ("shards", .int(Int64(shards))),
+            ("seed", .int(Int64(clamping: session.seed))),
+            ("models", .array(plan.inputs.map { .string($0.label) })),
+            ("base", plan.base.map { .string(plan.inputs[$0].label) } ?? .null),
+        ])
+        if dryRun {
+            json["problems"] = .array(plan.problems.map { .string($0) })
+            json["warnings"] = .array(plan.warnings.map { .string($0) })
+        }
+        var table = Table([.init("what"), .init("value")])
+        table.append([.text("method"), .text(plan.method.name)])
+        table.append([.text("models"), .text(String(plan.inputs.count))])
+        table.append([.text("tensors"), .text(Quantity.count(plan.tensors.count))])
+        table.append([.text("bytes"), .text(Quantity.bytes(plan.byteCount))])
+        table.append([.text("peak memory"), .text(Quantity.bytes(peak))])
+        table.append([.text("shards"), .text(String(shards))])
+        if dryRun { table.append([.text("problems"), .text(String(plan.problems.count))]) }
+        if let written { table.append([.text("output"), .text(written)]) }
+        try session.emit(.object(json), as: table)
+    }
+
+    /// One row per parameter of each method.
+    static var methods: Table {
+        var table = Table([
+            .init("method"), .init("models"), .init("base"), .init("parameter"), .init("scope"), .init("default"),
+            .init("summary"), .init("source"),
+        ])
+        for method in MergeMethods.all {
+            let (low, high) = (method.models.lowerBound, method.models.upperBound)
+            let models = low == high ? "\(low)" : high == .max ? "\(low)+" : "\(low)–\(high)"
+            table.append([
+                .text(method.name), .text(models), .text(method.base.rawValue), .null, .null, .null,
+                .text(method.summary), .text(method.source),
+            ])
+            for parameter in method.parameters {
+                let standard: String =
+                    switch parameter.standard {
+                    case .number(let value)?: Quantity.significant(value, digits: 6)
+                    case .text(let word)?: word
+                    case nil: "required"
+                    }
+                table.append([
+                    .text(method.name), .null, .null, .text(parameter.name),
+                    .text(parameter.isPerModel ? "model" : "tensor"), .text(standard), .text(parameter.summary), .null,
+                ])
+            }
+        }
+        return table
+    }
+}

@@ -1,0 +1,118 @@
+import Foundation
+import ZooBase
+import ZooTensor
+
+/// Writes a complete model folder: weights in shards with their index, configuration, tokenizer, card.
+///
+/// Everything is written into a folder with a temporary name beside the target and verified there; the target appears
+/// by one rename. A stop at any moment leaves no folder that looks finished, and what a killed writer left is removed
+/// by the next one of the same name.
+public struct HuggingFaceFolder: Sendable {
+    /// A file beside the weights.
+    public enum File: Sendable {
+        /// Text to write.
+        case text(String)
+        /// A file to copy.
+        case copy(of: String)
+    }
+
+    /// Files beside the weights by name.
+    public var files: [(name: String, file: File)] = []
+    /// The most tensor bytes in one shard.
+    public var maximumShardBytes = 5_000_000_000
+    /// The header of every shard.
+    public var metadata = SafetensorsWriter.defaultMetadata
+    /// Threads.
+    public var jobs = 1
+
+    /// A folder of weights alone.
+    public init() {}
+
+    /// Names of files that belong to a tokenizer or preprocessor and are taken along as they are.
+    public static let companionNames = [
+        "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "added_tokens.json",
+        "merges.txt", "vocab.json", "vocab.txt", "chat_template.jinja", "chat_template.json",
+        "generation_config.json", "preprocessor_config.json", "processor_config.json",
+        "video_preprocessor_config.json",
+    ]
+
+    /// Writes the folder.
+    ///
+    /// - Parameter replacing: removes a folder that is there once the new one is complete.
+    /// - Returns: the file names.
+    /// - Throws: `usage` for a target that is there and not empty; what writing and verifying throw.
+    public func write(
+        _ source: any TensorSource, to target: String, replacing: Bool = false,
+        progress: (@Sendable (Int) -> Void)? = nil
+    ) throws -> [String] {
+        let target = target.hasSuffix("/") ? String(target.dropLast()) : target
+        try Self.check(target, replacing: replacing)
+        let parent = target.lastIndex(of: "/").map { String(target[..<$0]) } ?? "."
+        let name = target.split(separator: "/").last.map(String.init) ?? target
+        if !parent.isEmpty { try makeFolder(parent) }
+        Self.removeLeftovers(of: name, in: parent.isEmpty ? "/" : parent)
+        let temporary = "\(parent)/.\(name).\(getpid()).partial"
+        var isDone = false
+        defer { if !isDone { try? FileManager.default.removeItem(atPath: temporary) } }
+        try makeFolder(temporary)
+        var names = try SafetensorsWriter.writeSharded(
+            source, toFolder: temporary, maximumShardBytes: maximumShardBytes, metadata: metadata, jobs: jobs,
+            indexMetadata: metadata.filter { $0.key != "format" }, progress: progress)
+        try Self.verify(source, temporary)
+        for (name, file) in files {
+            switch file {
+            case .text(let text): try AtomicFile.write("\(temporary)/\(name)", Array(text.utf8))
+            case .copy(let path):
+                let bytes = try Bytes(mapping: path)
+                let copy = try AtomicFile("\(temporary)/\(name)")
+                try copy.write(bytes)
+                try copy.commit()
+            }
+            names.append(name)
+        }
+        try Cancellation.check()
+        if FileManager.default.fileExists(atPath: target) {
+            do { try FileManager.default.removeItem(atPath: target) } catch {
+                throw ZooError(.io, "cannot remove \(target)", cause: error)
+            }
+        }
+        guard rename(temporary, target) == 0 else { throw ZooError.system("rename to \(target)", errno: errno) }
+        isDone = true
+        return names
+    }
+
+    /// - Throws: `usage` when the target must not be overwritten.
+    public static func check(_ target: String, replacing: Bool) throws {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: target, isDirectory: &isFolder) else { return }
+        guard isFolder.boolValue else { throw ZooError(.usage, "\(target) is a file; a folder is to be written") }
+        let contents = (try? FileManager.default.contentsOfDirectory(atPath: target)) ?? []
+        guard contents.isEmpty || replacing else {
+            throw ZooError(
+                .usage, "\(target) is there already and holds \(contents.count) files",
+                hint: "choose another folder, or add --replace")
+        }
+    }
+
+    /// Opens what was written and compares it with what was to be written.
+    private static func verify(_ source: any TensorSource, _ folder: String) throws {
+        let written = try CheckpointFile.open(folder).source
+        let found = Dictionary(written.tensorInfos.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        for info in source.tensorInfos where found[info.name] != info {
+            throw ZooError(
+                .io, "\(folder): tensor '\(info.name)' was not written as planned",
+                hint: "check the disk and run the command again")
+        }
+    }
+
+    /// Removes temporary folders of the same name whose writers no longer run.
+    private static func removeLeftovers(of name: String, in folder: String) {
+        for found in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
+            guard found.hasPrefix(".\(name)."), found.hasSuffix(".partial"),
+                let writer = pid_t(found.dropFirst(name.count + 2).dropLast(".partial".count)), writer > 0,
+                kill(writer, 0) != 0, errno == ESRCH
+            else { continue }
+            try? FileManager.default.removeItem(atPath: "\(folder)/\(found)")
+        }
+    }
+}

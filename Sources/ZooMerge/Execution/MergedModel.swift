@@ -1,0 +1,122 @@
+import CZooKernels
+import Synchronization
+import ZooBase
+import ZooTensor
+
+/// The result of a plan: tensors that are merged when they are read, piece by piece.
+public struct MergedModel: ChunkedTensorSource {
+    /// The plan.
+    public let plan: MergePlan
+    /// The tensors of the result.
+    public let tensorInfos: [TensorInfo]
+    private let positions: [String: Int]
+
+    /// The result of a plan without problems.
+    ///
+    /// - Throws: `mismatch` with the plan's problems.
+    public init(_ plan: MergePlan) throws {
+        if let failure = plan.failure { throw failure }
+        self.plan = plan
+        tensorInfos = plan.tensors.map(\.call.info)
+        positions = Dictionary(uniqueKeysWithValues: tensorInfos.enumerated().map { ($1.name, $0) })
+    }
+
+    /// One tensor, its inputs opened; reductions run when it is prepared or first computed.
+    public func elements(of name: String) throws -> any ElementRun {
+        guard let position = positions[name] else { throw ZooError(.notFound, "no tensor '\(name)'") }
+        let planned = plan.tensors[position]
+        let tensors = try planned.origins.map { origin in
+            try ZooError.locate(plan.inputs[origin.input].label) {
+                try cut(plan.inputs[origin.input].source.tensor(named: origin.name), planned.call.info)
+            }
+        }
+        guard planned.call.info.dtype.isFloatingPoint else { return try buffer(planned, tensors) }
+        let stack = TensorStack(tensors, workingType: plan.recipe.workingType)
+        return MergeRun(planned.call, try plan.method.kernel(planned.call), stack, method: plan.method.name)
+    }
+
+    /// The first rows of an embedding that is longer than the result's.
+    private func cut(_ tensor: Tensor, _ info: TensorInfo) throws -> Tensor {
+        guard tensor.shape != info.shape else { return tensor }
+        let count = info.shape.elementCount * tensor.dtype.byteCount
+        return try Tensor(shape: info.shape, dtype: tensor.dtype, bytes: tensor.bytes.slice(0, count))
+    }
+
+    private func buffer(_ planned: MergePlan.PlannedTensor, _ tensors: [Tensor]) throws -> any ElementRun {
+        let donor = planned.call.base ?? 0
+        if plan.options.strictBuffers, let odd = tensors.firstIndex(where: { !$0.isIdentical(to: tensors[donor]) }) {
+            throw planned.call.fault(
+                .mismatch,
+                "\(planned.call.info.dtype.rawValue) elements differ between \(planned.call.members[donor].label) and "
+                    + planned.call.members[odd].label,
+                hint: "leave out --strict-buffers to take the base's")
+        }
+        return StoredElementRun(tensors[donor], name: planned.call.info.name)
+    }
+
+    /// Integer tensors that differ between the models, and so come from the base or the first model.
+    public func differingBuffers() throws -> [String] {
+        try plan.tensors.filter { !$0.call.info.dtype.isFloatingPoint }.compactMap { planned in
+            let tensors = try planned.origins.map { try plan.inputs[$0.input].source.tensor(named: $0.name) }
+            return tensors.dropFirst().allSatisfy { $0.isIdentical(to: tensors[0]) } ? nil : planned.call.info.name
+        }
+    }
+}
+
+/// One tensor of a merge.
+final class MergeRun: ElementRun {
+    let info: TensorInfo
+    private let call: MergeCall
+    private let kernel: any MergeKernel
+    private let stack: TensorStack
+    private let method: String
+    private let prepared = Mutex<(any PreparedMerge)?>(nil)
+
+    init(_ call: MergeCall, _ kernel: any MergeKernel, _ stack: TensorStack, method: String) {
+        info = call.info
+        self.call = call
+        self.kernel = kernel
+        self.stack = stack
+        self.method = method
+    }
+
+    func prepare(jobs: Int) throws {
+        _ = try settled(jobs: jobs)
+    }
+
+    private func settled(jobs: Int) throws -> any PreparedMerge {
+        try prepared.withLock { known in
+            if let known { return known }
+            let made = try ZooError.locate("tensor '\(info.name)'") { try kernel.prepare(stack, jobs: jobs) }
+            known = made
+            return made
+        }
+    }
+
+    func compute(_ range: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
+        guard let target = output.baseAddress, !range.isEmpty else { return }
+        let merge = try settled(jobs: 1)
+        guard let type = KernelType(info.dtype) else { return try computeNarrow(merge, range, output) }
+        try merge.apply(range, stack, into: target, type: type)
+        guard zoo_count_nonfinite(target, type.rawValue, range.count) > 0, try stack.isFinite(range) else { return }
+        throw call.fault(
+            .numeric, "\(method) leaves the range of \(info.dtype.rawValue) although all inputs are finite",
+            hint: "choose a wider out_dtype")
+    }
+
+    /// 8-bit types are written through float32.
+    private func computeNarrow(
+        _ merge: any PreparedMerge, _ range: Range<Int>, _ output: UnsafeMutableRawBufferPointer
+    ) throws {
+        var wide = [Float](repeating: 0, count: range.count)
+        try wide.withUnsafeMutableBytes { raw in
+            guard let base = raw.baseAddress else { return }
+            try merge.apply(range, stack, into: base, type: .float32)
+        }
+        Tensor(wide, shape: [range.count]).converted(to: info.dtype).bytes.withUnsafeBytes {
+            output.copyMemory(from: $0)
+        }
+    }
+
+    func release(_ range: Range<Int>) { stack.release(range) }
+}
