@@ -22,7 +22,8 @@ import ZooTestSupport
         "ZooTrain": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
-            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooReport", "ZooNN", "ZooTrain",
+            "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooReport",
+            "ZooNN", "ZooTrain",
             "CZooKernels",
             "ArgumentParser",
         ],

@@ -79,7 +79,7 @@ final class ArchitectureLibrary {
     ) throws -> ChosenArchitecture {
         let request = ArchitectureRequest(
             tensors: tensors, inputShape: inputShape,
-            config: try checkpoint.row.map { try config($0.modelID) } ?? JSONObject(),
+            config: try checkpoint.row.map { try config(of: $0.modelID) } ?? JSONObject(),
             settings: settings)
         if let known = chosen[request] { return try known.get() }
         let result = Result { try resolver.choose(request, explicit: explicit) }.mapError(ZooError.wrap)
@@ -94,7 +94,7 @@ final class ArchitectureLibrary {
         configs.merge(try openCatalog().configs(of: missing.sorted())) { first, _ in first }
     }
 
-    private func config(_ model: Int64) throws -> JSONObject {
+    func config(of model: Int64) throws -> JSONObject {
         if let known = configs[model] { return known }
         let config = try openCatalog().model(model).config
         configs[model] = config

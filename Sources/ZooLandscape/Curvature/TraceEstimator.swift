@@ -101,7 +101,7 @@ public struct TraceEstimator: Sendable {
         var samples: [Double] = []
         while samples.count < third {
             try Cancellation.check()
-            let block = (samples.count..<min(samples.count + matrix.blockSize, third)).map { index in
+            let block = try (samples.count..<min(samples.count + matrix.blockSize, third)).map { index in
                 var vector = probe(third + index, matrix.dimension, seed)
                 try range.orthogonalise(&vector)
                 return vector
