@@ -10,7 +10,7 @@ let package = Package(
             name: "ZooKit",
             targets: [
                 "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooData", "ZooTokenizers", "ZooCatalog",
-                "ZooMerge", "ZooTrain", "ZooReport",
+                "ZooMerge", "ZooLandscape", "ZooTrain", "ZooReport",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -76,6 +76,8 @@ let package = Package(
         .target(
             name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels", .product(name: "Yams", package: "Yams")]),
 
+        .target(name: "ZooLandscape", dependencies: ["ZooNN"]),
+
         // MARK: Training
 
         .target(name: "ZooTrain", dependencies: ["ZooNN", "ZooFormats"]),
@@ -86,7 +88,7 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooData", "ZooMerge", "ZooNN", "ZooReport", "ZooTokenizers", "ZooTrain",
+                "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooReport", "ZooTokenizers", "ZooTrain",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
@@ -94,6 +96,9 @@ let package = Package(
         // MARK: Tests
 
         .target(name: "ZooTestSupport", dependencies: ["ZooTensor"], path: "Tests/ZooTestSupport"),
+        .target(
+            name: "ZooTestModels", dependencies: ["ZooNN", "ZooFormats", "ZooTestSupport"],
+            path: "Tests/ZooTestModels"),
         .testTarget(name: "CZooKernelsTests", dependencies: ["CZooKernels", "ZooTestSupport"]),
         .testTarget(name: "ImportRulesTests", dependencies: ["ZooTestSupport"]),
         .testTarget(name: "ZooBaseTests", dependencies: ["ZooBase", "ZooTestSupport"]),
@@ -101,7 +106,8 @@ let package = Package(
         .testTarget(
             name: "ZooAutodiffTests", dependencies: ["ZooAutodiff", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+            name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooTokenizersTests", dependencies: ["ZooTokenizers", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
@@ -112,6 +118,10 @@ let package = Package(
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         .testTarget(
             name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooLandscapeTests",
+            dependencies: ["ZooLandscape", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -8,7 +8,7 @@ struct Template: Sendable {
     }
 
     var single: [Piece] = [.sequence(0, type: 0)]
-    var pair: [Piece] = [.sequence(0, type: 0), .sequence(1, type: 0)]
+    var pair: [Piece] = [.sequence(0, type: 0), .sequence(1, type: 1)]
 
     func addedCount(_ parts: Int) -> Int {
         (parts > 1 ? pair : single).reduce(0) { if case .special(let ids, _) = $1 { $0 + ids.count } else { $0 } }

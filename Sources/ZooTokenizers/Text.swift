@@ -54,7 +54,8 @@ enum Scalars {
         String(scalar).decomposedStringWithCanonicalMapping.unicodeScalars
     }
 
-    /// Text in composed normal form: stretches that change stand for all they came from.
+    /// Text in composed normal form. A composed code point stands for the first it came from, as in the `tokenizers`
+    /// library; where marks only change places, places keep their order.
     static func composed(_ letters: [Letter]) -> [Letter] {
         guard letters.contains(where: { $0.scalar.value >= 0x300 }) else { return letters }
         var result: [Letter] = []
@@ -72,8 +73,11 @@ enum Scalars {
                 if composed.elementsEqual(text) {
                     result += letters[start..<end]
                 } else {
-                    for scalar in composed {
-                        result.append(Letter(scalar: scalar, start: letters[start].start, end: letters[end - 1].end))
+                    // What was joined was joined to the first of the stretch.
+                    let joined = end - start - composed.count
+                    for (place, scalar) in composed.enumerated() {
+                        let origin = letters[min(max(start, place == 0 ? start : start + place + joined), end - 1)]
+                        result.append(Letter(scalar: scalar, start: origin.start, end: origin.end))
                     }
                 }
             }

@@ -79,14 +79,17 @@ public struct Tokenizer: Sendable {
     /// The longest part loses its last tokens until all fit.
     private func truncate(_ parts: inout [Encoding], to room: Int) {
         var lengths = parts.map(\.ids.count)
-        while lengths.reduce(0, +) > room {
-            let excess = lengths.reduce(0, +) - room
-            if lengths.count == 1 || lengths[0] != lengths[1] {
-                let longest = lengths.count > 1 && lengths[1] > lengths[0] ? 1 : 0
-                let other = lengths.count > 1 ? lengths[1 - longest] : 0
-                lengths[longest] -= min(excess, lengths[longest] - other)
+        if lengths.count == 1 {
+            lengths[0] = min(lengths[0], room)
+        } else if lengths[0] + lengths[1] > room {
+            // The rule of the `tokenizers` library: the shorter keeps what it has while it fits, else both are halved.
+            let (short, long) = lengths[0] <= lengths[1] ? (0, 1) : (1, 0)
+            let rest = lengths[short] > room ? lengths[short] : max(lengths[short], room - lengths[short])
+            if lengths[short] + rest > room {
+                lengths[short] = room / 2
+                lengths[long] = room / 2 + room % 2
             } else {
-                lengths = [(room + 1) / 2, room / 2]
+                lengths[long] = rest
             }
         }
         for (place, length) in lengths.enumerated() where length < parts[place].ids.count {
@@ -159,8 +162,8 @@ public struct Tokenizer: Sendable {
 
     private func words(_ text: [Letter], _ model: BytePairs, _ original: [Letter], _ result: inout Encoding) {
         var text = text
-        if addsPrefixSpace, let first = text.first, !Scalars.kind(first.scalar).contains(.space) {
-            text.insert(Letter(scalar: " ", start: first.start, end: first.start), at: 0)
+        if addsPrefixSpace, let first = text.first, first.scalar != " " {
+            text.insert(Letter(scalar: " ", start: first.start, end: first.end), at: 0)
         }
         let kinds = text.map { Scalars.kind($0.scalar) }
         var start = 0
@@ -177,22 +180,23 @@ public struct Tokenizer: Sendable {
             }
             model.encode(bytes) { id, range in
                 result.ids.append(id)
-                result.offsets.append(offset(text, kinds, letters[range.lowerBound], letters[range.upperBound - 1]))
+                result.offsets.append(offset(text, letters[range.lowerBound], letters[range.upperBound - 1]))
             }
             start = end
         }
     }
 
-    private func offset(_ text: [Letter], _ kinds: [Scalars.Kind], _ first: Int, _ last: Int) -> Range<Int> {
-        var first = first, last = last
+    /// With trimming, blanks at the ends of a token are left out, but for a single one at the start of the text.
+    private func offset(_ text: [Letter], _ first: Int, _ last: Int) -> Range<Int> {
+        var start = Int(text[first].start), end = Int(text[last].end)
         if trimsOffsets {
-            while first < last, kinds[first].contains(.space) { first += 1 }
-            while last > first, kinds[last].contains(.space) { last -= 1 }
-            if first == last, kinds[first].contains(.space) {
-                return Int(text[first].end)..<Int(text[first].end)
-            }
+            let token = text[first...last]
+            let leading = token.prefix { $0.scalar == " " }.count
+            let trailing = token.reversed().prefix { $0.scalar == " " }.count
+            if !(leading == 1 && start == 0) { start = min(start + leading, end) }
+            end = max(end - trailing, start)
         }
-        return Int(text[first].start)..<max(Int(text[first].start), Int(text[last].end))
+        return start..<max(start, end)
     }
 }
 
@@ -207,12 +211,9 @@ extension Tokenizer.Normalizer {
                 var letter = letter
                 let kind = Scalars.kind(letter.scalar)
                 if cleans {
-                    let isBlank = kind.contains(.space) || "\t\n\r".unicodeScalars.contains(letter.scalar)
-                    if isBlank {
-                        letter.scalar = " "
-                    } else if letter.scalar.value == 0xFFFD || kind.contains(.control) {
-                        continue
-                    }
+                    let isBreak = "\t\n\r".unicodeScalars.contains(letter.scalar)
+                    if !isBreak, letter.scalar.value == 0xFFFD || kind.contains(.control) { continue }
+                    if isBreak || kind.contains(.space) { letter.scalar = " " }
                 }
                 let isApart = separatesIdeographs && kind.contains(.ideograph)
                 let space = Letter(scalar: " ", start: letter.start, end: letter.end)

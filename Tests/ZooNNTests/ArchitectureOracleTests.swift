@@ -128,16 +128,20 @@ struct ArchitectureOracle {
         let found = try compile(program).makeExecutor().evaluate(
             try reals(graph, data, read), indices: try indices(data)
         ).map { $0.map(Double.init) }
+        // Where the network amplifies rounding, float32 is held to three times what PyTorch's float32 is off by.
+        let rounding =
+            S.self == Float.self && isTraining ? try expected.tensor(named: "train.rounding").doubles() : [0, 0]
+        let forward = max(tolerance, 3 * rounding[0]), backward = max(tolerance, 3 * rounding[1])
         expectNear(
-            found[0], try expected.tensor(named: mode + "output." + output).doubles(), tolerance, mode + "output")
-        expectNear(found[1], try expected.tensor(named: mode + "loss").doubles(), tolerance, mode + "loss")
+            found[0], try expected.tensor(named: mode + "output." + output).doubles(), forward, mode + "output")
+        expectNear(found[1], try expected.tensor(named: mode + "loss").doubles(), forward, mode + "loss")
         var compared = Set<String>()
         // Gradients that are zero by symmetry (a key's bias) are rounding errors on both sides: such a tensor is held
         // to the size of the whole gradient.
         let whole = found[2...].joined().map(\.magnitude).max() ?? 1
         for (place, parameter) in trained.enumerated() {
             let wanted = try expected.tensor(named: mode + "grad." + parameter.name).doubles()
-            expectNear(found[2 + place], wanted, tolerance, mode + "gradient of " + parameter.name, floor: 0.05 * whole)
+            expectNear(found[2 + place], wanted, backward, mode + "gradient of " + parameter.name, floor: 0.05 * whole)
             compared.insert(mode + "grad." + parameter.name)
         }
         let all = expected.tensorInfos.map(\.name).filter { $0.hasPrefix(mode + "grad.") }

@@ -3,6 +3,7 @@ import ZooBase
 import ZooFormats
 import ZooNN
 import ZooTensor
+import ZooTestModels
 import ZooTestSupport
 
 /// Recomputed batch-norm statistics against PyTorch (Fixtures/make_batch_norm.py).

@@ -2,6 +2,7 @@ import Testing
 import ZooBase
 import ZooNN
 import ZooTensor
+import ZooTestModels
 import ZooTestSupport
 
 /// Which architecture a checkpoint gets.

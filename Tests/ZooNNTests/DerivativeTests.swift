@@ -3,6 +3,7 @@ import ZooBase
 import ZooFormats
 import ZooNN
 import ZooTensor
+import ZooTestModels
 import ZooTestSupport
 
 /// Gradients and curvature of sample models against PyTorch's in Float64, and what must hold of them by themselves.

@@ -3,6 +3,7 @@ import ZooBase
 import ZooFormats
 import ZooNN
 import ZooTensor
+import ZooTestModels
 import ZooTestSupport
 
 /// Losses and accuracies of all sample zoos against PyTorch's.

@@ -21,6 +21,8 @@ package struct Zoo: ParsableCommand {
         Merge.self,
         Align.self,
         Fuse.self,
+        Landscape.self,
+        Spectra.self,
         Plot.self,
         Export.self,
         Doctor.self,

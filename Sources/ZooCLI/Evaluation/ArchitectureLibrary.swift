@@ -81,7 +81,7 @@ final class ArchitectureLibrary {
     ) throws -> ChosenArchitecture {
         let request = ArchitectureRequest(
             tensors: tensors, inputShape: inputShape,
-            config: try checkpoint.row.map { try beside.updated(with: config($0.modelID)) } ?? beside,
+            config: try checkpoint.row.map { try beside.updated(with: config(of: $0.modelID)) } ?? beside,
             settings: settings)
         if let known = chosen[request] { return try known.get() }
         let result = Result { try resolver.choose(request, explicit: explicit) }.mapError(ZooError.wrap)
@@ -96,7 +96,7 @@ final class ArchitectureLibrary {
         configs.merge(try openCatalog().configs(of: missing.sorted())) { first, _ in first }
     }
 
-    private func config(_ model: Int64) throws -> JSONObject {
+    func config(of model: Int64) throws -> JSONObject {
         if let known = configs[model] { return known }
         let config = try openCatalog().model(model).config
         configs[model] = config

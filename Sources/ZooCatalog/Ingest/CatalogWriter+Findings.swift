@@ -8,9 +8,11 @@ extension CatalogWriter {
                 let name = try metricNameID(metric.name)
                 try statements.run(
                     """
-                    INSERT INTO metric (name_id, checkpoint_id, other_id, value, error, run_id) VALUES (?, ?, ?, ?, ?, ?)
+                    INSERT INTO metric (name_id, checkpoint_id, other_id, value, error, run_id, note)
+                        VALUES (?, ?, ?, ?, ?, ?, ?)
                         ON CONFLICT (checkpoint_id, name_id, ifnull(other_id, 0)) DO UPDATE SET
-                        value = excluded.value, error = excluded.error, run_id = excluded.run_id
+                        value = excluded.value, error = excluded.error, run_id = excluded.run_id,
+                        note = excluded.note
                     """
                 ) {
                     $0.bind(1, name)
@@ -19,6 +21,7 @@ extension CatalogWriter {
                     $0.bind(4, metric.value)
                     $0.bind(5, metric.error)
                     $0.bind(6, metric.run.map { Int($0) })
+                    $0.bind(7, metric.note)
                 }
             }
         }
@@ -52,11 +55,12 @@ extension CatalogWriter {
             let dataset = try run.dataset.map { try upsertDataset(DatasetRecord(name: $0)) }
             try connection.run(
                 """
-                INSERT INTO run (command, seed, dataset_id, tool_version, started, seconds, machine)
-                    VALUES (?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO run (command, seed, dataset_id, tool_version, started, seconds, machine, settings)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 .text(run.command), SQLValue(run.seed), dataset.map { .int($0) } ?? .null, .text(run.toolVersion),
-                .text(run.started), SQLValue(run.seconds), SQLValue(run.machine))
+                .text(run.started), SQLValue(run.seconds), SQLValue(run.machine),
+                SQLValue(run.settings))
             return connection.lastInsertedID
         }
     }

@@ -42,11 +42,14 @@ public final class MetricRecorder {
     ///   - other: the second of a pair.
     ///   - value: the value; NaN is kept.
     ///   - error: its standard error, where known.
+    ///   - note: why there is no value, or what is wrong with it.
     public func record(
-        _ name: String, of checkpoint: Int64, and other: Int64? = nil, value: Double, error: Double? = nil
+        _ name: String, of checkpoint: Int64, and other: Int64? = nil, value: Double, error: Double? = nil,
+        note: String? = nil
     ) throws {
         waiting.append(
-            MetricRow(checkpoint: checkpoint, other: other, name: name, value: value, error: error, run: run))
+            MetricRow(
+                checkpoint: checkpoint, other: other, name: name, value: value, error: error, run: run, note: note))
         count += 1
         if waiting.count >= Self.batch { try flush() }
     }
@@ -57,6 +60,12 @@ public final class MetricRecorder {
     public func finish(seconds: Double? = nil) throws {
         try flush()
         try writer.finish(run: run, seconds: seconds ?? Self.seconds() - start)
+        try writer.commit()
+    }
+
+    /// Makes what was recorded so far durable.
+    public func commit() throws {
+        try flush()
         try writer.commit()
     }
 
@@ -75,7 +84,9 @@ public final class MetricRecorder {
 
 extension RunRecord {
     /// The record of a run that begins now, by this version on this machine.
-    public static func now(command: String, seed: UInt64? = nil, dataset: String? = nil) -> RunRecord {
+    public static func now(
+        command: String, seed: UInt64? = nil, dataset: String? = nil, settings: String? = nil
+    ) -> RunRecord {
         var moment = time(nil)
         var parts = tm()
         gmtime_r(&moment, &parts)
@@ -89,6 +100,6 @@ extension RunRecord {
             command: command, seed: seed.flatMap { Int(exactly: $0) }, dataset: dataset,
             toolVersion: ZooVersion.string,
             started: date.joined(separator: "-") + "T" + clock.joined(separator: ":") + "Z",
-            machine: Machine.processorName)
+            machine: Machine.processorName, settings: settings)
     }
 }

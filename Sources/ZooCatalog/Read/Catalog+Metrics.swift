@@ -12,6 +12,26 @@ extension Catalog {
         return Dictionary(rows.map { ($0.checkpoint, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
+    /// All metrics of some checkpoints that a run of the same settings has measured, of pairs too.
+    public func metrics(of checkpoints: [Int64], settings: String) throws -> [MetricRow] {
+        let list = "[" + checkpoints.map(String.init).joined(separator: ",") + "]"
+        return try read { connection in
+            try connection.rows(
+                """
+                SELECT x.checkpoint_id, x.other_id, n.name, x.value, x.error, x.run_id, x.note
+                    FROM json_each(?2) k CROSS JOIN metric x ON x.checkpoint_id = k.value
+                    CROSS JOIN run r ON r.id = x.run_id AND r.settings = ?1
+                    CROSS JOIN metric_name n ON n.id = x.name_id ORDER BY k.key, x.id
+                """, [.text(settings), .text(list)]
+            ) { row in
+                MetricRow(
+                    checkpoint: row.int(0), other: row.optionalInt(1).map { Int64($0) }, name: row.text(2),
+                    value: row.optionalDouble(3) ?? .nan, error: row.optionalDouble(4),
+                    run: row.optionalInt(5).map { Int64($0) }, note: row.optionalText(6))
+            }
+        }
+    }
+
     /// One metric of pairs among some checkpoints.
     public func pairMetrics(named name: String, among checkpoints: [Int64]) throws -> [MetricRow] {
         let known = Set(checkpoints)

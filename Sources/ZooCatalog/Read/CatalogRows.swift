@@ -133,10 +133,13 @@ public struct MetricRow: Sendable, Hashable {
     public var error: Double?
     /// The run that measured it.
     public var run: Int64?
+    /// Why there is no value, or what is wrong with it.
+    public var note: String?
 
     /// Creates a row.
     public init(
-        checkpoint: Int64, other: Int64? = nil, name: String, value: Double, error: Double? = nil, run: Int64? = nil
+        checkpoint: Int64, other: Int64? = nil, name: String, value: Double, error: Double? = nil, run: Int64? = nil,
+        note: String? = nil
     ) {
         self.checkpoint = checkpoint
         self.other = other
@@ -144,6 +147,7 @@ public struct MetricRow: Sendable, Hashable {
         self.value = value
         self.error = error
         self.run = run
+        self.note = note
     }
 }
 
@@ -186,11 +190,13 @@ public struct RunRecord: Sendable, Hashable {
     public var seconds: Double?
     /// The machine.
     public var machine: String?
+    /// What its values depend on beyond the checkpoints, as text: equal text, equal values.
+    public var settings: String?
 
     /// Creates a record.
     public init(
         command: String, seed: Int? = nil, dataset: String? = nil, toolVersion: String, started: String,
-        seconds: Double? = nil, machine: String? = nil
+        seconds: Double? = nil, machine: String? = nil, settings: String? = nil
     ) {
         self.command = command
         self.seed = seed
@@ -199,6 +205,7 @@ public struct RunRecord: Sendable, Hashable {
         self.started = started
         self.seconds = seconds
         self.machine = machine
+        self.settings = settings
     }
 }
 

@@ -12,7 +12,12 @@ package enum Schema {
 
     /// The migrations in order.
     package static let migrations: [(name: String, sql: String)] = [
-        ("v1", [tables, summaryIndexes, indexes, views].joined())
+        ("v1", [tables, summaryIndexes, indexes, views].joined()),
+        // What a run's values depend on, so that they are not computed again; why a value is missing or doubtful.
+        (
+            "v2",
+            "ALTER TABLE run ADD COLUMN settings TEXT; ALTER TABLE metric ADD COLUMN note TEXT;"
+        ),
     ]
 
     /// A migrator for GRDB.

@@ -50,6 +50,16 @@ public struct Samples: Sendable {
         self.count = count
     }
 
+    /// The same inputs with other labels.
+    ///
+    /// - Throws: `mismatch` when the count differs or a label is negative.
+    public func labelled(_ labels: [Int32]) throws -> Samples {
+        guard labels.count == count, labels.allSatisfy({ $0 >= 0 }) else {
+            throw ZooError(.mismatch, "\(labels.count) labels for \(count) samples")
+        }
+        return Samples(checkedInputs: inputs, inputShape: inputShape, labels: labels, count: count)
+    }
+
     /// The first samples, all when there are not as many. Precondition: at least one is asked for.
     public func prefix(_ wanted: Int) -> Samples {
         precondition(wanted > 0)

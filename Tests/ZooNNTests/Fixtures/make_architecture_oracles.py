@@ -8,9 +8,11 @@ Writes architectures/NAME/: `config.json` and `model.safetensors` as a user's fo
 on the stored float32 weights; outputs are kept in float64, gradients in float32 (relative error 6e-8).
 
 Losses: `class` is the mean cross-entropy against `labels`; `next` the mean cross-entropy of the next real token;
-`probe` the sum of output x probe. Batch norm is computed twice, with running and with batch statistics (`train.`).
+`probe` the sum of output x probe. Batch norm is computed twice, with running and with batch statistics (`train.`); deep
+networks over few samples amplify rounding there, so `train.rounding` says how far PyTorch's own float32 is from float64.
 """
 
+import copy
 import json
 import math
 import pathlib
@@ -84,10 +86,28 @@ def write(name, config, model, inputs, forward, loss, names=lambda n: n, output=
         for key, p in model.named_parameters():
             if p.grad is not None:
                 found[mode + "grad." + names(key)] = p.grad.float()
+        if mode == "train.":
+            found["train.rounding"] = rounding(model, original, forward, loss, result)
     if extra:
         found.update(extra(model))
     save_file({k: v.detach().clone().contiguous() for k, v in found.items()}, folder / "oracle.safetensors",
               metadata={"loss": loss.kind, "output": output})
+
+
+def rounding(model, original, forward, loss, result):
+    """How far PyTorch's own float32 is from float64: of the largest output, of the largest entry of each gradient."""
+    single = copy.deepcopy(model)
+    single.load_state_dict(original)
+    single = single.float().train()
+    single.zero_grad()
+    output = forward(single)
+    loss(output).backward()
+    whole = max(p.grad.abs().max().item() for p in model.parameters())
+    worst = max(
+        ((q.grad.double() - p.grad).abs().max() / max(p.grad.abs().max().item(), 0.05 * whole)).item()
+        for p, q in zip(model.parameters(), single.parameters()))
+    off = ((output.detach().double() - result.detach()).abs().max() / result.detach().abs().max()).item()
+    return torch.tensor([off, worst], dtype=torch.float64)
 
 
 def classes(labels):
@@ -170,7 +190,7 @@ def residual_networks():
         image = torch.randn(6, 3, side, side)
         labels = torch.randint(0, 5, (6,), dtype=torch.int32)
         write(name, {"architecture": name}, randomise(narrow(block, layers, 2, stem)),
-              {"input": image, "labels": labels}, lambda m: m(image.double()), classes(labels), modes=("", "train."))
+              {"input": image, "labels": labels}, lambda m: m(image.to(m.fc.weight.dtype)), classes(labels), modes=("", "train."))
 
 
 def image_transformers():

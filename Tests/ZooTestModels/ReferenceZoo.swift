@@ -6,22 +6,29 @@ import ZooTensor
 import ZooTestSupport
 
 /// The sample zoos and what PyTorch computed for them.
-enum ReferenceZoo {
+package enum ReferenceZoo {
     /// One checkpoint with its trial's configuration.
-    struct Model: Sendable {
-        var trial: String
-        var epoch: Int
-        var config: JSONObject
-        var source: any TensorSource
+    package struct Model: Sendable {
+        package var trial: String
+        package var epoch: Int
+        package var config: JSONObject
+        package var source: any TensorSource
+
+        package init(trial: String, epoch: Int, config: JSONObject, source: any TensorSource) {
+            self.trial = trial
+            self.epoch = epoch
+            self.config = config
+            self.source = source
+        }
     }
 
     /// What PyTorch found.
-    struct Expected {
-        var loss: Double?
-        var correctCount: Int
-        var count: Int
+    package struct Expected {
+        package var loss: Double?
+        package var correctCount: Int
+        package var count: Int
 
-        init?(_ json: JSONValue?) {
+        package init?(_ json: JSONValue?) {
             guard let json, let correct = json["correct"]?.int, let count = json["n"]?.int else { return nil }
             loss = json["loss"]?.double
             correctCount = correct
@@ -30,14 +37,14 @@ enum ReferenceZoo {
     }
 
     /// The `models` of a fixture.
-    static func expected(_ zoo: String) throws -> JSONValue {
+    package static func expected(_ zoo: String) throws -> JSONValue {
         let path = Repository.path("Tests/ZooNNTests/Fixtures/zoo_\(zoo)_eval.json")
         let json = try JSONParser.parse(Bytes(mapping: path))
         return json["models"] ?? .null
     }
 
     /// Every checkpoint of a Ray-Tune-shaped archive below `zoos/`.
-    static func models(_ archive: String) throws -> [Model] {
+    package static func models(_ archive: String) throws -> [Model] {
         let archive = try Archives.open(path: Repository.path("zoos/\(archive)"))
         var configs: [String: JSONObject] = [:]
         for member in archive.members where member.path.hasSuffix("/params.json") {
@@ -55,7 +62,7 @@ enum ReferenceZoo {
     }
 
     /// The architectures under `manifests/architectures`.
-    static func resolver() throws -> ArchitectureResolver {
+    package static func resolver() throws -> ArchitectureResolver {
         ArchitectureResolver(
             library: try ArchitectureFiles.paths(in: Repository.path("manifests/architectures")).map {
                 try ArchitectureTemplate(json: ArchitectureFiles.json(at: $0))
@@ -63,12 +70,14 @@ enum ReferenceZoo {
     }
 
     /// A split of a file of samples below `zoos/`.
-    static func samples(_ file: String, _ split: String, labels: String? = nil) throws -> Samples {
+    package static func samples(_ file: String, _ split: String, labels: String? = nil) throws -> Samples {
         try Samples(CheckpointFile.open(Repository.path("zoos/\(file)")).source, split: split, labels: labels)
     }
 
     /// What differs; nil when loss (1e-5 relative) and count agree.
-    static func difference(_ result: Result<Evaluation, ZooError>, _ expected: Expected, _ what: String) -> String? {
+    package static func difference(_ result: Result<Evaluation, ZooError>, _ expected: Expected, _ what: String)
+        -> String?
+    {
         let found: Evaluation
         switch result {
         case .failure(let error): return "\(what): \(error)"

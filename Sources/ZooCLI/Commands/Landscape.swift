@@ -1,0 +1,100 @@
+import ArgumentParser
+import ZooBase
+import ZooCatalog
+import ZooLandscape
+import ZooNN
+import ZooReport
+
+/// `zoo landscape`: metrics of the loss landscape around checkpoints.
+package struct Landscape: ZooCommand {
+    package static let configuration = CommandConfiguration(
+        abstract:
+            "Measure loss landscapes: Hessian eigenvalues, trace, density, Fisher trace, sharpness, CKA, distances.",
+        discussion: """
+            Networks run in evaluation mode on the samples of --data (use --subset for fewer, chosen by --seed). Metrics \
+            of single networks: \(LandscapeMetric.all.map(\.name).joined(separator: ", ")). Of pairs: \
+            \(PairMetric.allCases.map(\.rawValue).joined(separator: ", ")), between all networks or those that differ in \
+            their seed only. Estimates have a standard error or a bound, and say when they have not converged. Values of \
+            catalogued checkpoints are recorded as they are found; what was measured before with the same settings is \
+            not computed again, so an interrupted run goes on where it stopped.
+
+            Example:
+              zoo landscape "where:zoo = 'digits-cnn' and epoch = last" --data zoos/data/digits.safetensors:train \
+            --subset 64 --metrics hessian_top,hessian_trace
+              zoo landscape "where:zoo = 'digits-phases'" --data digits:test --metrics cka,disagreement --pairs seeds
+            """)
+
+    @Argument(help: "Checkpoints: files, folders, ARCHIVE!/MEMBER, ids, NAME@EPOCH, 'where:…'.")
+    package var selectors: [String]
+
+    @OptionGroup(title: "Data") package var data: DataOption
+
+    @Option(help: ArgumentHelp("What to measure, separated by commas.", valueName: "list"))
+    package var metrics: String = "loss,accuracy,hessian_top,hessian_trace"
+
+    @Option(
+        help: ArgumentHelp(
+            "Pairs to compare: all, or seeds (equal configurations but for the seed).", valueName: "which"))
+    package var pairs: PairChoice = .all
+
+    @Option(help: ArgumentHelp("Eigenvalues that hessian_top finds.", valueName: "number"))
+    package var top: Int = 1
+
+    @Option(help: ArgumentHelp("How hessian_trace is estimated: hutchinson, hutch++, pyhessian.", valueName: "name"))
+    package var trace: TraceEstimator.Method = .hutchinson
+
+    @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
+    package var architecture: String?
+
+    @Option(help: ArgumentHelp("A number that the weights do not show: activation=tanh.", valueName: "key=value"))
+    package var set: [String] = []
+
+    @Flag(help: "Compute again what the catalog has, and do not record.")
+    package var noRecord = false
+
+    @OptionGroup package var output: OutputOptions
+    @OptionGroup(title: "Common options") package var global: GlobalOptions
+
+    package init() {}
+
+    package var outputPath: String? { output.output }
+
+    /// Which pairs are compared.
+    package enum PairChoice: String, ExpressibleByArgument, CaseIterable {
+        case all, seeds
+    }
+
+    package func validate() throws {
+        if top < 1 || top > 50 { throw ValidationError("--top takes a number from 1 to 50.") }
+    }
+
+    package func run(in session: Session) throws {
+        let names = metrics.split(separator: ",").map { String($0).trimming(while: \.isWhitespace) }
+        let pairMetrics = names.compactMap(PairMetric.init)
+        let singles = try names.filter { PairMetric(rawValue: $0) == nil }.map(LandscapeMetric.named)
+        guard !names.isEmpty else { throw ZooError(.usage, "--metrics names nothing") }
+        let source = try data.open(session, defaultSplit: "train")
+        guard source.splits.count == 1 else {
+            throw ZooError(.usage, "--data names \(source.splits.count) splits; metrics are of one")
+        }
+        if let text = source.description(of: source.splits[0]) { session.detail(text) }
+        let samples = try source.samples(source.splits[0])
+        let selected = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)
+        var options = LandscapeOptions()
+        options.topCount = top
+        options.traceMethod = trace
+        options.seed = session.seed
+        var work = try LandscapeWork(
+            selected, samples: samples, options: options, isRecorded: !noRecord, data: data.data,
+            architectures: ArchitectureLibrary(session, explicit: architecture, settings: set), session: session)
+        try work.measure(singles)
+        if !pairMetrics.isEmpty { try work.compare(pairMetrics, choice: pairs) }
+        try work.finish()
+        try session.emit(work.table)
+        guard work.failures.isEmpty else {
+            throw PartialFailure(work.failures, of: selected.count, kind: "checkpoints")
+        }
+    }
+}
+
+extension TraceEstimator.Method: ExpressibleByArgument {}

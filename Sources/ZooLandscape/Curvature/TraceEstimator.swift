@@ -1,0 +1,125 @@
+import ZooBase
+
+/// The trace of a matrix from its products with random signs (M. F. Hutchinson, 1990), or with Hutch++ (arXiv
+/// 2010.09649).
+public struct TraceEstimator: Sendable {
+    /// How to choose probes and when to stop.
+    public enum Method: String, Sendable, CaseIterable {
+        /// Random signs until the standard error is small.
+        case hutchinson
+        /// A third of the products finds the range, where the trace is exact; signs do the rest.
+        case hutchPlusPlus = "hutch++"
+        /// Random signs until the running mean hardly moves, as PyHessian; it stops by chance, often early.
+        case pyHessian = "pyhessian"
+    }
+
+    /// The trace, its standard error, and whether the rule was met.
+    public let trace: Estimate
+    /// What each probe gave.
+    public let samples: [Double]
+
+    /// Estimates.
+    ///
+    /// - Parameters:
+    ///   - tolerance: standard error over |mean| (hutchinson), or change of the mean (pyhessian).
+    ///   - least: probes at least.
+    ///   - most: probes at most.
+    public init(
+        _ matrix: CurvatureOperator, method: Method = .hutchinson, tolerance: Double? = nil, least: Int = 10,
+        most: Int? = nil, seed: UInt64 = 0
+    ) throws {
+        switch method {
+        case .hutchinson:
+            (trace, samples) = try Self.hutchinson(matrix, tolerance ?? 0.02, least, most ?? 200, seed)
+        case .pyHessian: (trace, samples) = try Self.pyHessian(matrix, tolerance ?? 1e-3, most ?? 100, seed)
+        case .hutchPlusPlus: (trace, samples) = try Self.hutchPlusPlus(matrix, most ?? 60, seed)
+        }
+    }
+
+    /// Probe i is the same whatever the method and block size.
+    private static func probe(_ index: Int, _ dimension: Int, _ seed: UInt64) -> [Double] {
+        var stream = RandomStream(seed: seed, "trace", String(index))
+        return stream.rademacher(dimension)
+    }
+
+    private static func hutchinson(
+        _ matrix: CurvatureOperator, _ tolerance: Double, _ least: Int, _ most: Int, _ seed: UInt64
+    ) throws -> (Estimate, [Double]) {
+        var samples: [Double] = []
+        while samples.count < most {
+            try Cancellation.check()
+            let range = samples.count..<min(samples.count + matrix.blockSize, most)
+            let probes = range.map { probe($0, matrix.dimension, seed) }
+            samples += zip(probes, try matrix.products(probes)).map(Vectors.dot)
+            let (mean, error) = statistics(samples)
+            if samples.count >= least, error <= tolerance * abs(mean) { break }
+        }
+        let (mean, error) = statistics(samples)
+        let estimate = Estimate(
+            value: mean, error: error, products: samples.count, isConverged: error <= tolerance * abs(mean))
+        return (estimate, samples)
+    }
+
+    private static func pyHessian(
+        _ matrix: CurvatureOperator, _ tolerance: Double, _ most: Int, _ seed: UInt64
+    ) throws -> (Estimate, [Double]) {
+        var samples: [Double] = []
+        var previous = 0.0
+        var isConverged = false
+        while samples.count < most, !isConverged {
+            let vector = probe(samples.count, matrix.dimension, seed)
+            samples.append(Vectors.dot(vector, try matrix.product(vector)))
+            let mean = samples.reduce(0, +) / Double(samples.count)
+            isConverged = abs(mean - previous) / (abs(previous) + 1e-6) < tolerance
+            previous = mean
+        }
+        let estimate = Estimate(
+            value: previous, error: statistics(samples).error, products: samples.count, isConverged: isConverged)
+        return (estimate, samples)
+    }
+
+    /// tr(QᵀHQ) for Q spanning H S, plus Hutchinson on what is orthogonal to Q.
+    private static func hutchPlusPlus(
+        _ matrix: CurvatureOperator, _ products: Int, _ seed: UInt64
+    ) throws -> (Estimate, [Double]) {
+        let third = max(1, min(products / 3, matrix.dimension))
+        var range = Basis(dimension: matrix.dimension)
+        for start in stride(from: 0, to: third, by: matrix.blockSize) {
+            let probes = (start..<min(start + matrix.blockSize, third)).map { probe($0, matrix.dimension, seed) }
+            for var image in try matrix.products(probes) {
+                let size = Vectors.norm(image)
+                try range.orthogonalise(&image)
+                guard Vectors.norm(image) > 1e-12 * size else { continue }
+                range.append(Vectors.normalised(image))
+            }
+        }
+        var exact = 0.0
+        for start in stride(from: 0, to: range.count, by: matrix.blockSize) {
+            let block = (start..<min(start + matrix.blockSize, range.count)).map(range.vector)
+            exact += zip(block, try matrix.products(block)).reduce(0) { $0 + Vectors.dot($1.0, $1.1) }
+        }
+        var samples: [Double] = []
+        while samples.count < third {
+            try Cancellation.check()
+            let block = try (samples.count..<min(samples.count + matrix.blockSize, third)).map { index in
+                var vector = probe(third + index, matrix.dimension, seed)
+                try range.orthogonalise(&vector)
+                return vector
+            }
+            samples += zip(block, try matrix.products(block)).map(Vectors.dot)
+        }
+        let (mean, error) = statistics(samples)
+        let estimate = Estimate(
+            value: exact + mean, error: error, products: third + range.count + samples.count, isConverged: true)
+        return (estimate, samples)
+    }
+
+    /// Mean and standard error.
+    private static func statistics(_ samples: [Double]) -> (mean: Double, error: Double) {
+        let n = Double(samples.count)
+        let mean = samples.reduce(0, +) / n
+        guard samples.count > 1 else { return (mean, .infinity) }
+        let squares = samples.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        return (mean, (squares / (n - 1) / n).squareRoot())
+    }
+}
