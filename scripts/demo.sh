@@ -52,6 +52,14 @@ echo "A second zoo, a tar.gz: 36 cells of width and batch size, three seeds each
 step index zoos/digits-phases.tar.gz
 step plot "zoo = 'digits-phases'" --x width --y batchsize --value "test_accuracy, train_loss" --to "$work/phases.svg"
 echo
+echo "Twelve fine-tunings of one network, mixed greedily by held-out accuracy; the test split is touched once."
+step soup greedy zoos/digits-tasks/soup/*.safetensors --data zoos/digits-tasks/data/zoo_c_data.safetensors:soup.val \
+    --to "$work/soup.safetensors" --figure "$work/soup.svg"
+echo
+echo "How sharp are the minima of the GELU networks? Largest Hessian eigenvalue and trace, kept in the catalog."
+step landscape "where:nlin = 'gelu' and lr = 0.001 and epoch = last" --data zoos/data/digits.safetensors:train \
+    --subset 64 --metrics hessian_top,hessian_trace
+echo
 echo "A zoo of our own, grown in a second from a manifest: settings x seeds, resumable, the same bytes on any machine's"
 echo "number of threads; PyTorch reads its checkpoints. The fifth trial goes wrong on purpose."
 step train manifests/train/digits-demo.yaml --to "$work"
