@@ -22,6 +22,7 @@ package struct Zoo: ParsableCommand {
         Align.self,
         Fuse.self,
         Landscape.self,
+        Path.self,
         Spectra.self,
         Plot.self,
         Export.self,
