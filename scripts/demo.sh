@@ -45,8 +45,8 @@ step eval "$best" "$work/average.safetensors" --data zoos/data/digits.safetensor
     --set model::nlin=gelu
 echo
 echo "Weights of all 76 final models as one matrix for a notebook, and the results as Parquet."
-step export "epoch = last" --format npz --to "$work/weights.npz"
-step export "epoch = last" --format parquet --to "$work/results.parquet"
+step export "zoo = 'digits-cnn' and epoch = last" --format npz --to "$work/weights.npz"
+step export "zoo = 'digits-cnn' and epoch = last" --format parquet --to "$work/results.parquet"
 echo
 echo "A second zoo, a tar.gz: 36 cells of width and batch size, three seeds each, as a picture."
 step index zoos/digits-phases.tar.gz
