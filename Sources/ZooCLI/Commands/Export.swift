@@ -13,18 +13,20 @@ package struct Export: ZooCommand {
             Tables have one row per checkpoint (or --from models, metrics) and stream, so a catalog of millions is \
             exported with flat memory. npz and HDF5 hold the matrix 'weights' [checkpoints, parameters] with ids, \
             epochs and results beside it, and FILE.index.json says where each tensor lies in a row. safetensors \
-            writes each checkpoint as a file of its own into a folder.
+            writes each checkpoint as a file of its own into a folder. metrics writes all that was measured on the \
+            checkpoints and on pairs of them, with how; 'zoo index' adds such a file to another catalog.
 
             Example:
               zoo export "epoch = last" --format parquet --to digits.parquet
               zoo export "zoo = 'digits-cnn' and epoch = 25" --format npz --to weights.npz
               zoo export "test_accuracy > 0.95" --format safetensors --to best/
+              zoo export "zoo = 'digits-phases'" --format metrics --to zoos/digits-phases.metrics.jsonl
             """)
 
     @Argument(help: "A condition; without one all rows.")
     package var condition: String?
 
-    @Option(name: .customLong("format"), help: "csv, jsonl, parquet, npz, hdf5, safetensors.")
+    @Option(name: .customLong("format"), help: "csv, jsonl, parquet, npz, hdf5, safetensors, metrics.")
     package var kind: Kind
 
     @Option(help: ArgumentHelp("The file to write; for safetensors a folder.", valueName: "path"))
@@ -45,7 +47,7 @@ package struct Export: ZooCommand {
 
     /// What can be written.
     package enum Kind: String, ExpressibleByArgument, CaseIterable {
-        case csv, jsonl, parquet, npz, hdf5, safetensors
+        case csv, jsonl, parquet, npz, hdf5, safetensors, metrics
 
         var table: TableFormat? { TableFormat.named(rawValue) }
     }
@@ -98,6 +100,10 @@ package struct Export: ZooCommand {
         var ids: [Int64] = []
         try catalog.stream(Query(where: condition, columns: ["id"], limit: limit), header: { _, _ in }) { row in
             if case .int(let id) = row[0] { ids.append(id) }
+        }
+        if kind == .metrics, !ids.isEmpty {
+            try MetricFile(ids, in: catalog).write(to: to)
+            return [to]
         }
         let rows = try catalog.checkpoints(ids: ids)
         guard !rows.isEmpty else { throw ZooError(.notFound, "no checkpoint has \(condition ?? "been cataloged")") }
