@@ -60,6 +60,8 @@ struct LandscapeWork {
     private(set) var sweeps: [Int: ModelSweep] = [:]
     private(set) var groups: [Int: Group] = [:]
     private var rows: [Row] = []
+    /// Pairs to measure, as places among the checkpoints; nil for those that a choice gives.
+    var givenPairs: [(first: Int, second: Int)]?
 
     /// - Parameter settings: for each metric all that its values depend on beside samples and checkpoints; nil leaves
     ///   the catalog alone.
@@ -156,6 +158,7 @@ struct LandscapeWork {
 
     /// The pairs among the checkpoints that can be measured, by their places.
     func pairs(_ choice: Landscape.PairChoice) throws -> [(first: Int, second: Int)] {
+        if let givenPairs { return givenPairs.filter { sweeps[$0.first] != nil && sweeps[$0.second] != nil } }
         let places = selected.indices.filter { sweeps[$0] != nil }
         let keys: [String?] = try choice == .all ? places.map { _ in "" } : places.map(seedlessKey)
         let pairs = places.indices.flatMap { i in
@@ -175,6 +178,8 @@ struct LandscapeWork {
         guard let row = selected[place].row else { return nil }
         var config = try architectures.config(of: row.modelID)
         config["seed"] = nil
+        // What 'zoo train' was told, the seed among it.
+        config["training::manifest"] = nil
         let epoch = row.epoch.map { String($0) } ?? ""
         return JSONValue.object(config).text() + "@" + epoch
     }

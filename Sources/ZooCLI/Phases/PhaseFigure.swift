@@ -33,9 +33,9 @@ struct PhaseFigure {
                 isLogarithmic: true),
             Map(title: "Hessian trace", label: "tr H", values: found.values(trace), isLogarithmic: true),
             Map(
-                title: "mode connectivity", label: "points of training error, negative: barrier",
+                title: "mode connectivity", label: "points of error, negative: barrier",
                 values: found.values(sources.connectivity), colors: .diverging(center: 0)),
-            Map(title: "similarity of outputs", label: "linear CKA", values: found.values(sources.similarity)),
+            Map(title: "similarity of outputs", label: "CKA", values: found.values(sources.similarity)),
             Map(
                 title: "test accuracy", label: "per cent", values: found.accuracies.map { $0.map { 100 * $0 } }),
         ]

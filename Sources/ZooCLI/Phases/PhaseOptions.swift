@@ -32,8 +32,9 @@ package struct PhaseOptions: ParsableArguments {
         help: ArgumentHelp("The measure of connectivity, negative where there is a barrier.", valueName: "metric"))
     package var connectivity: String = "curve_mc"
 
-    @Option(help: ArgumentHelp("The measure of similarity.", valueName: "metric"))
-    package var similarity: String = "cka"
+    @Option(
+        help: ArgumentHelp("The measure of similarity. Default: cka_mixup, else cka.", valueName: "metric"))
+    package var similarity: String?
 
     @Option(
         help: ArgumentHelp(
@@ -77,7 +78,7 @@ struct PhaseSources: Sendable, Hashable {
     var loss = "landscape_loss"
     var sharpness = "hessian_trace"
     var connectivity = "curve_mc"
-    var similarity = "cka"
+    var similarity = "cka_mixup"
     /// What phases are compared by.
     var accuracy = "eval_test_accuracy"
 

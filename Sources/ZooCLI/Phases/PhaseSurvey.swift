@@ -13,7 +13,7 @@ package struct SurveyOptions: ParsableArguments {
     package var data: String?
 
     @Option(
-        help: ArgumentHelp("Test data, for accuracy and CKA. Default for CKA: the training data.", valueName: "path[:split]"))
+        help: ArgumentHelp("Test data: measures what the catalog lacks of accuracy, CKA and disagreement.", valueName: "path[:split]"))
     package var test: String?
 
     @Option(help: ArgumentHelp("The tensor or column of the training labels.", valueName: "name"))
@@ -60,9 +60,9 @@ struct PhaseSurvey {
     }
 
     /// Pairs of networks of one cell, as places in `ZooGrid.checkpoints`.
-    private var pairs: [(Int, Int)] {
+    private var pairs: [(first: Int, second: Int)] {
         var start = 0
-        var found: [(Int, Int)] = []
+        var found: [(first: Int, second: Int)] = []
         for cell in grid.cells.flatMap({ $0 }) {
             for i in 0..<cell.count { for j in (i + 1)..<max(i + 1, cell.count) { found.append((start + i, start + j)) } }
             start += cell.count
@@ -94,35 +94,42 @@ struct PhaseSurvey {
         return (source.splits[0], try source.samples(source.splits[0]))
     }
 
-    private func work(_ data: String, _ samples: Samples) throws -> LandscapeWork {
-        var settings = LandscapeOptions()
-        settings.seed = session.seed
-        return try LandscapeWork(
-            grid.checkpoints, samples: samples, options: settings, isRecorded: true, data: data,
-            architectures: ArchitectureLibrary(session, explicit: options.architecture, settings: options.set),
+    private func work(
+        _ data: String, _ samples: Samples, singles: [LandscapeMetric], pairs: [PairMetric], curve: ConnectionSettings?
+    ) throws -> LandscapeWork {
+        var options = LandscapeOptions()
+        options.seed = session.seed
+        var settings: [String: String] = [:]
+        for name in singles.map(\.name) + pairs.map(\.rawValue) { settings[name] = options.settings(for: name) }
+        if let curve { settings[ConnectionMetric.curve.rawValue] = curve.settings(for: .curve) }
+        var work = try LandscapeWork(
+            grid.checkpoints, samples: samples, options: options, settings: settings, data: data,
+            architectures: ArchitectureLibrary(session, explicit: self.options.architecture, settings: self.options.set),
             session: session)
+        try checkAny(work.failures, data)
+        work.givenPairs = self.pairs
+        try work.measure(singles)
+        if !pairs.isEmpty { try work.compare(pairs, choice: .seeds) }
+        if let curve { try work.connect([.curve], choice: .seeds, settings: curve) }
+        try work.finish()
+        return work
     }
 
     private func measureTraining(_ data: String) throws -> [PartialFailure.Item] {
         let samples = try samples(data, "train", isTraining: true).samples
-        var work = try work(data, samples)
-        try checkAny(work.failures, data)
-        try work.measure(["loss", "accuracy", "hessian_top", "hessian_trace"].map(LandscapeMetric.named))
-        var metrics = ["curve", "distance"]
-        if options.test == nil { metrics += ["cka", "disagreement"] }
-        work.givenPairs = pairs
-        try work.compare(metrics.compactMap(PairMetric.init), choice: .seeds)
-        try work.finish()
-        return work.failures
+        var curve = CurveOptions()
+        curve.seed = session.seed
+        let names = ["loss", "accuracy", "hessian_top", "hessian_trace"]
+        return try work(
+            data, samples, singles: names.map { try LandscapeMetric.named($0) }, pairs: [.ckaMixup, .distance],
+            curve: ConnectionSettings(curve: curve, points: 25, training: samples, seed: session.seed)
+        ).failures
     }
 
     private func measureTest(_ data: String) throws -> [PartialFailure.Item] {
         let (split, samples) = try samples(data, "test", isTraining: false)
-        var work = try work(data, samples)
-        try checkAny(work.failures, data)
-        work.givenPairs = pairs
-        try work.compare([.cka, .disagreement], choice: .seeds)
-        try work.finish()
+        let work = try work(
+            data, samples, singles: [], pairs: [.cka, .disagreement, .ensembleGain], curve: nil)
         return try work.failures + evaluate(split, samples, data)
     }
 

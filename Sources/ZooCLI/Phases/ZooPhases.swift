@@ -41,7 +41,8 @@ struct ZooPhases {
         var sources = PhaseSources()
         sources.sharpness = options.sharpness
         sources.connectivity = options.connectivity
-        sources.similarity = options.similarity
+        sources.similarity =
+            options.similarity ?? (metrics.has("cka") && !metrics.has("cka_mixup") ? "cka" : "cka_mixup")
         sources.accuracy =
             options.accuracy ?? (metrics.has("eval_test_accuracy") ? "eval_test_accuracy" : "result_test_accuracy")
         self.sources = sources
