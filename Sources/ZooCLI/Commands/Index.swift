@@ -171,7 +171,8 @@ enum IndexReports {
             "\(found.path): \(Quantity.count(found.added)) metrics added, \(Quantity.count(found.known)) were known")
         if found.unmatched > 0 {
             session.warn(
-                "\(found.path): \(Quantity.count(found.unmatched)) of its checkpoints are not in the catalog, or others are")
+                "\(found.path): \(Quantity.count(found.unmatched)) of its checkpoints are not in the catalog, or others are"
+            )
         }
     }
 

@@ -6,7 +6,8 @@ import ZooReport
 /// `zoo phases`: the phases of the loss landscape over a zoo's load–temperature grid.
 package struct Phases: ZooCommand {
     package static let configuration = CommandConfiguration(
-        abstract: "Tell the phases of a zoo's load–temperature grid: I, II, III, IV-A, IV-B, with thresholds and a figure.",
+        abstract:
+            "Tell the phases of a zoo's load–temperature grid: I, II, III, IV-A, IV-B, with thresholds and a figure.",
         discussion: """
             Each cell of the grid (networks that differ in their seed only) gets a phase from its training loss, Hessian \
             trace, mode connectivity and CKA (arXiv 2107.11228), by stated thresholds: Otsu's over the grid, fixed, or \

@@ -130,7 +130,8 @@ struct CellStudy: Sendable {
             }
             var options = WeightMatching.Options()
             options.seed = seed
-            members.append(try WeightMatching(spaces, a: first, b: other, options: options).permutations.apply(to: other))
+            members.append(
+                try WeightMatching(spaces, a: first, b: other, options: options).permutations.apply(to: other))
         }
         let found = try accuracies([average(members)])
         return StudyOutcome(accuracies: found, gains: found.map { $0 - mean })

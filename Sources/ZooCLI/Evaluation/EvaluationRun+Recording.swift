@@ -17,12 +17,17 @@ extension EvaluationRun {
             writer, .now(command: CommandLineTool.text, seed: session.seed, dataset: data, settings: settings))
         for result in catalogued {
             guard let id = result.checkpoint.row?.id else { continue }
-            let prefix = "eval_" + result.split.map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined()
+            let prefix = Self.metricPrefix(result.split)
             try recorder.record("\(prefix)_loss", of: id, value: result.evaluation.loss)
             try recorder.record("\(prefix)_accuracy", of: id, value: result.evaluation.accuracy)
         }
         try recorder.finish()
         try writer.close()
         session.note("recorded \(Quantity.count(recorder.count)) metrics as run \(recorder.run)")
+    }
+
+    /// What the names of a split's metrics begin with.
+    static func metricPrefix(_ split: String) -> String {
+        "eval_" + split.map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined()
     }
 }

@@ -77,7 +77,8 @@ struct CellMetrics {
     }
 
     private static func statistics(
-        _ ids: [Int64], _ single: [Int64: [String: Double]], _ pairs: [Pair: [String: Double]], _ notes: [String: String]
+        _ ids: [Int64], _ single: [Int64: [String: Double]], _ pairs: [Pair: [String: Double]],
+        _ notes: [String: String]
     ) -> [String: CellStatistics] {
         var values: [String: [Double?]] = [:], reasons: [String: [String]] = [:]
         func add(_ found: [String: Double]?, _ key: String) {

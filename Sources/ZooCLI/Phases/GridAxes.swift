@@ -31,7 +31,8 @@ struct GridAxes {
     private(set) var origin: String
 
     private static let loadWords = [
-        "width", "dim", "depth", "hidden", "channel", "units", "param", "density", "load", "beta", "samples", "trainsize",
+        "width", "dim", "depth", "hidden", "channel", "units", "param", "density", "load", "beta", "samples",
+        "trainsize",
         "layers", "heads", "capacity",
     ]
     private static let temperatureWords = [
@@ -44,7 +45,8 @@ struct GridAxes {
     private static let cooling = ["batch", "epochs", "steps"]
     /// Bookkeeping that varies without meaning anything.
     private static let ignored = [
-        "cuda", "resources", "workers", "path", "dump", "gpu", "cpu", "manifest", "base_seed", "verbosity", "output_epoch",
+        "cuda", "resources", "workers", "path", "dump", "gpu", "cpu", "manifest", "base_seed", "verbosity",
+        "output_epoch",
     ]
 
     /// - Parameters:
@@ -89,7 +91,9 @@ struct GridAxes {
             let single = load.values.count > 1 ? temperatureKey : loadKey
             throw ZooError(
                 .mismatch, "zoo '\(zoo)' has no grid: '\(single)' has one value only",
-                hint: "a phase diagram takes networks of several loads and temperatures; --load and --temperature name them")
+                hint:
+                    "a phase diagram takes networks of several loads and temperatures; --load and --temperature name them"
+            )
         }
     }
 
@@ -131,7 +135,8 @@ struct GridAxes {
         var seen: Set<[Int]> = []
         // A setting that follows from the repetition repeats it.
         if let repetition { seen.insert(partition(repetition, configs)) }
-        let ordered = keys.filter { has($0, loadWords + temperatureWords) }
+        let ordered =
+            keys.filter { has($0, loadWords + temperatureWords) }
             + keys.filter { !has($0, loadWords + temperatureWords) }
         return ordered.filter { key in
             guard key != repetition, !ignored.contains(where: { key.lowercased().contains($0) }) else { return false }

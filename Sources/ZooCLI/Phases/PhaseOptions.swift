@@ -14,7 +14,8 @@ package struct PhaseOptions: ParsableArguments {
     package var sharp: Double?
 
     @Option(
-        help: ArgumentHelp("Connectivity below minus this is a barrier, in points of training error.", valueName: "number"))
+        help: ArgumentHelp(
+            "Connectivity below minus this is a barrier, in points of training error.", valueName: "number"))
     package var connected: Double = 1
 
     @Option(
@@ -54,7 +55,9 @@ package struct PhaseOptions: ParsableArguments {
     /// Refuses values out of range.
     package func validate() throws {
         if let classes, classes < 2 { throw ValidationError("--classes takes a number from 2 on, not \(classes).") }
-        if resamples < 0 || resamples > 100_000 { throw ValidationError("--resamples takes a number from 0 to 100000.") }
+        if resamples < 0 || resamples > 100_000 {
+            throw ValidationError("--resamples takes a number from 0 to 100000.")
+        }
         if connected < 0 { throw ValidationError("--connected takes a number from 0 on, not \(connected).") }
     }
 

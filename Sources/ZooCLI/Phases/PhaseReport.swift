@@ -158,7 +158,8 @@ struct PhaseReport {
                     (
                         name,
                         [
-                            "mean": Self.number($0.mean), "sd": Self.number($0.deviation), "min": Self.number($0.minimum),
+                            "mean": Self.number($0.mean), "sd": Self.number($0.deviation),
+                            "min": Self.number($0.minimum),
                             "max": Self.number($0.maximum), "n": .int(Int64($0.count)),
                         ]
                     )

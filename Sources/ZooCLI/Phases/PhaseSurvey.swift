@@ -13,7 +13,8 @@ package struct SurveyOptions: ParsableArguments {
     package var data: String?
 
     @Option(
-        help: ArgumentHelp("Test data: measures what the catalog lacks of accuracy, CKA and disagreement.", valueName: "path[:split]"))
+        help: ArgumentHelp(
+            "Test data: measures what the catalog lacks of accuracy, CKA and disagreement.", valueName: "path[:split]"))
     package var test: String?
 
     @Option(help: ArgumentHelp("The tensor or column of the training labels.", valueName: "name"))
@@ -23,7 +24,8 @@ package struct SurveyOptions: ParsableArguments {
     package var preparation: String?
 
     @Option(
-        help: ArgumentHelp("Use this many training samples, chosen by --seed and stratified by class.", valueName: "number"))
+        help: ArgumentHelp(
+            "Use this many training samples, chosen by --seed and stratified by class.", valueName: "number"))
     package var subset: Int?
 
     @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
@@ -64,7 +66,9 @@ struct PhaseSurvey {
         var start = 0
         var found: [(first: Int, second: Int)] = []
         for cell in grid.cells.flatMap({ $0 }) {
-            for i in 0..<cell.count { for j in (i + 1)..<max(i + 1, cell.count) { found.append((start + i, start + j)) } }
+            for i in 0..<cell.count {
+                for j in (i + 1)..<max(i + 1, cell.count) { found.append((start + i, start + j)) }
+            }
             start += cell.count
         }
         return found
@@ -104,7 +108,8 @@ struct PhaseSurvey {
         if let curve { settings[ConnectionMetric.curve.rawValue] = curve.settings(for: .curve) }
         var work = try LandscapeWork(
             grid.checkpoints, samples: samples, options: options, settings: settings, data: data,
-            architectures: ArchitectureLibrary(session, explicit: self.options.architecture, settings: self.options.set),
+            architectures: ArchitectureLibrary(
+                session, explicit: self.options.architecture, settings: self.options.set),
             session: session)
         try checkAny(work.failures, data)
         work.givenPairs = self.pairs
@@ -138,7 +143,8 @@ struct PhaseSurvey {
         guard let first = failures.first, failures.count == grid.checkpoints.count else { return }
         throw ZooError(
             first.error.code, "zoo '\(grid.zoo)' on \(data): \(first.error.message)",
-            hint: "--data and --test take the data that the zoo was trained on; 'zoo data FILE' shows what a file holds")
+            hint: "--data and --test take the data that the zoo was trained on; 'zoo data FILE' shows what a file holds"
+        )
     }
 
     // MARK: Loss and accuracy on test data
@@ -148,7 +154,7 @@ struct PhaseSurvey {
         let catalog = try Catalog(session.catalogPath)
         let ids = grid.checkpoints.compactMap { $0.row?.id }
         let known = Set(
-            try catalog.metrics(of: ids, settings: settings).filter { $0.name == "eval_\(split)_accuracy" }
+            try catalog.metrics(of: ids, settings: settings).filter { $0.name == EvaluationRun.metricPrefix(split) + "_accuracy" }
                 .map(\.checkpoint))
         let open = grid.checkpoints.filter { checkpoint in checkpoint.row.map { !known.contains($0.id) } ?? false }
         var run = EvaluationRun(open, batch: Evaluator.defaultBatch, session: session)
@@ -166,7 +172,7 @@ struct PhaseSurvey {
     /// Losses that differ from those in the zoo's own results mean other data, or other preparation.
     private func compareWithResults(_ split: String, _ catalog: Catalog) throws {
         let rows = grid.checkpoints.compactMap(\.row)
-        let found = try catalog.metrics(named: "eval_\(split)_loss", of: rows.map(\.id))
+        let found = try catalog.metrics(named: EvaluationRun.metricPrefix(split) + "_loss", of: rows.map(\.id))
         var compared = 0, different = 0
         for row in rows {
             guard let recorded = split == "val" ? row.results.valLoss : row.results.testLoss, recorded.isFinite,

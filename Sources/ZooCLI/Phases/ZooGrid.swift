@@ -42,14 +42,16 @@ struct ZooGrid {
         let axes = try GridAxes(options, configs: settings, manifest: Self.manifest(options.zoo))
         self.axes = axes
         if dropped > 0 {
-            remarks.append("\(Quantity.count(dropped)) networks have no checkpoint of epoch \(epoch ?? 0) and are left out")
+            remarks.append(
+                "\(Quantity.count(dropped)) networks have no checkpoint of epoch \(epoch ?? 0) and are left out")
         }
         var cells = axes.temperature.values.map { _ in axes.load.values.map { _ in [(Double, CheckpointRow)]() } }
         for (row, config) in zip(found, settings) {
             guard let y = GridAxes.number(config[axes.temperature.key]), let x = GridAxes.number(config[axes.load.key]),
                 let line = axes.temperature.values.firstIndex(of: y), let column = axes.load.values.firstIndex(of: x)
             else { continue }
-            let repetition = axes.repetition.flatMap { GridAxes.number(config[$0]) } ?? Double(cells[line][column].count)
+            let repetition =
+                axes.repetition.flatMap { GridAxes.number(config[$0]) } ?? Double(cells[line][column].count)
             cells[line][column].append((repetition, row))
         }
         let repeated = try Self.unrepeated(&cells, options, axes, configs)
@@ -81,7 +83,8 @@ struct ZooGrid {
                 hint: names.isEmpty
                     ? "'zoo index SOURCE' catalogs one" : NearestName.hint(options.zoo, in: names, kind: "zoos"))
         }
-        let condition = "zoo = \(quoted) and epoch = \(options.epoch.map(String.init) ?? "last")"
+        let condition =
+            "zoo = \(quoted) and epoch = \(options.epoch.map(String.init) ?? "last")"
             + (options.condition.map { " and (\($0))" } ?? "")
         var ids: [Int64] = []
         try catalog.stream(Query(where: condition, columns: ["id"]), header: { _, _ in }) { row in

@@ -83,11 +83,13 @@ struct ZooPhases {
             let lacking = zip(grid.cells, metrics.cells).flatMap { zip($0, $1) }
                 .count { $0.count > 1 && $1[name]?.value == nil }
             if lacking > 0 {
-                remarks.append("\(lacking) cells have no \(name) and no phase; '\(command)' measures what was not tried")
+                remarks.append(
+                    "\(lacking) cells have no \(name) and no phase; '\(command)' measures what was not tried")
             }
         }
         if !metrics.has(sources.similarity) {
-            remarks.append("phase IV is not divided: there are no values of \(sources.similarity); '\(command)' measures them")
+            remarks.append(
+                "phase IV is not divided: there are no values of \(sources.similarity); '\(command)' measures them")
         }
         for name in metrics.datasets(of: sources.sharpness) where name.hasSuffix(":test") {
             remarks.append("\(sources.sharpness) was measured on \(name); phases are told by training samples")

@@ -45,7 +45,8 @@ extension MetricFile {
             throw ZooError(.corrupt, "no metrics: expected {\"format\": \"zoo-metrics\", …}")
         }
         guard let version = object["version"]?.int, version == 1 else {
-            throw ZooError(.unsupported, "version \(object["version"]?.text() ?? "missing"); this program reads version 1")
+            throw ZooError(
+                .unsupported, "version \(object["version"]?.text() ?? "missing"); this program reads version 1")
         }
         zoo = object["zoo"]?.string ?? ""
     }
@@ -90,7 +91,8 @@ extension MetricFile {
 
     private mutating func readCheckpoint(_ object: JSONObject) throws {
         guard object["checkpoint"]?.int == checkpoints.count + 1 else {
-            throw ZooError(.corrupt, "checkpoint \(object["checkpoint"]?.text() ?? ""), expected \(checkpoints.count + 1)")
+            throw ZooError(
+                .corrupt, "checkpoint \(object["checkpoint"]?.text() ?? ""), expected \(checkpoints.count + 1)")
         }
         checkpoints.append(
             Checkpoint(

@@ -110,7 +110,8 @@ public struct MetricFile: Sendable {
         }
         func number(_ value: Int) -> JSONValue { .int(Int64(value)) }
         try line([
-            ("format", "zoo-metrics"), ("version", 1), ("zoo", .string(zoo)), ("checkpoints", number(checkpoints.count)),
+            ("format", "zoo-metrics"), ("version", 1), ("zoo", .string(zoo)),
+            ("checkpoints", number(checkpoints.count)),
             ("runs", number(runs.count)), ("values", number(values.count)),
         ])
         for (place, run) in runs.enumerated() {
