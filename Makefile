@@ -12,8 +12,9 @@ demo: build
 
 ## build everything and run all tests (optimised: numeric code is 20 times slower in debug builds)
 test: setup lint
+	@scripts/setup.sh test
 	swift build $(SWIFT_BUILD_FLAGS) --build-tests
-	swift test $(SWIFT_BUILD_FLAGS) --skip-build
+	ZOO_REQUIRE_NUMPY=1 swift test $(SWIFT_BUILD_FLAGS) --skip-build
 
 ## build the tool
 build: setup

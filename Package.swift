@@ -131,7 +131,7 @@ let package = Package(
             dependencies: [
                 "ZooCLI", "ZooFormats", "ZooReport", "ZooTensor", "ZooTestSupport", "zoo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ]),
+            ], exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -60,6 +60,10 @@ echo "How sharp are the minima of the GELU networks? Largest Hessian eigenvalue 
 step landscape "where:nlin = 'gelu' and lr = 0.001 and epoch = last" --data zoos/data/digits.safetensors:train \
     --subset 64 --metrics hessian_top,hessian_trace
 echo
+echo "The phases of the loss landscape over 48 cells of width and batch size, from the metrics that lie beside the zoo."
+step index zoos/digits-mlp-phases.tar.gz
+step phases digits-mlp-phases --figure "$work/phases.png"
+echo
 echo "A zoo of our own, grown in a second from a manifest: settings x seeds, resumable, the same bytes on any machine's"
 echo "number of threads; PyTorch reads its checkpoints. The fifth trial goes wrong on purpose."
 step train manifests/train/digits-demo.yaml --to "$work"

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the build needs and that are missing. Running it again does nothing.
+# With 'test' also those that only tests need: NumPy, which runs the cells of exported notebooks.
 set -euo pipefail
 
 packages=(pkg-config libsqlite3-dev zlib1g-dev libssl-dev libhdf5-dev libopenblas-dev liblapacke-dev libarchive-dev
     libpng-dev libjpeg-dev)
+if [ "${1:-}" = test ]; then packages+=(python3 python3-numpy); fi
 
 if ! command -v swift >/dev/null 2>&1; then
     echo "setup: no 'swift' on PATH; install Swift 6.1 or newer (swift.org/install) and run this again" >&2

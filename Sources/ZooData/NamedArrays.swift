@@ -25,6 +25,7 @@ enum SplitPairing {
     /// - Throws: `notFound` when no array is an input, or the labels named are not there; `mismatch` for counts.
     static func splits(_ arrays: [NamedArray], labels: String?, onlySplit: String) throws -> [StoredSplit] {
         let byName = Dictionary(arrays.map { ($0.info.name, $0) }) { _, last in last }
+        var misfits: [ZooError] = []
         let splits = try arrays.compactMap { array -> StoredSplit? in
             guard let (split, candidates) = pairing(array.info.name, onlySplit) else { return nil }
             let found = try labels.map { name -> NamedArray in
@@ -33,8 +34,14 @@ enum SplitPairing {
                     .notFound, "there are no labels '\(name)'",
                     hint: NearestName.hint(name, in: byName.keys.sorted(), kind: "tensors"))
             }
+            // Labels asked for by name belong to one split; the others must not be in the way.
+            if let found, let misfit = misfit(found, array) {
+                misfits.append(misfit)
+                return try stored(split, array, nil, failure: misfit)
+            }
             return try stored(split, array, found ?? candidates.lazy.compactMap { byName[$0] }.first)
         }
+        if let misfit = misfits.first, misfits.count == splits.count { throw misfit }
         guard !splits.isEmpty else {
             let names = arrays.prefix(8).map { "'\($0.info.name)'" }.joined(separator: ", ")
             throw ZooError(
@@ -63,20 +70,25 @@ enum SplitPairing {
         return nil
     }
 
-    private static func stored(_ name: String, _ inputs: NamedArray, _ labels: NamedArray?) throws -> StoredSplit {
+    private static func misfit(_ labels: NamedArray, _ inputs: NamedArray) -> ZooError? {
+        guard let count = inputs.info.shape.dimensions.first, labels.info.shape.elementCount != count else { return nil }
+        return ZooError(
+            .mismatch,
+            "\(labels.info.shape.elementCount) labels '\(labels.info.name)' for \(count) samples '\(inputs.info.name)'")
+    }
+
+    private static func stored(
+        _ name: String, _ inputs: NamedArray, _ labels: NamedArray?, failure: ZooError? = nil
+    ) throws -> StoredSplit {
         guard let count = inputs.info.shape.dimensions.first else {
             throw ZooError(.mismatch, "'\(inputs.info.name)' is a single number")
         }
-        if let labels, labels.info.shape.elementCount != count {
-            throw ZooError(
-                .mismatch,
-                "\(labels.info.shape.elementCount) labels '\(labels.info.name)' for \(count) samples "
-                    + "'\(inputs.info.name)'")
-        }
+        if let labels, let misfit = misfit(labels, inputs) { throw misfit }
         let shape = PictureAxes.shape(inputs.info)
         let split = DatasetSplit(name: name, count: count, inputShape: Array(shape.dimensions.dropFirst()))
         return StoredSplit(split, dtype: inputs.info.dtype, isLabelled: labels != nil) {
-            StoredSamples(
+            if let failure { throw failure }
+            return StoredSamples(
                 inputs: try PictureAxes.arranged(inputs.read()), labels: try labels.map { try whole($0.read()) })
         }
     }

@@ -183,7 +183,9 @@ package struct TrainingManifest: Sendable {
             if let name = content[key]?.string { content[key] = .object(JSONObject([("name", .string(name))])) }
         }
         var value = JSONValue.object(content)
-        for (key, setting) in axes {
+        // `hidden: [$width, $width]`: the architecture says itself where the axis goes.
+        let placed = references(content["architecture"] ?? .null)
+        for (key, setting) in axes where !(Self.axes[key]?.first == "architecture" && placed.contains(key)) {
             // A whole mapping takes the place of the section, a word that of its name.
             let path = Self.axes[key] ?? (key.contains(".") ? key.split(separator: ".").map(String.init) : [])
             let isSection = setting.object != nil && path.last == "name"

@@ -59,6 +59,14 @@ package struct TrialSettings: Sendable, Hashable {
         for (key, value) in axes where key.contains(".") {
             config[key.split(separator: ".").joined(separator: "::")] = value
         }
+        // An axis that the architecture refers to (`hidden: [$width, $width]`) is found by its own name too.
+        for (key, value) in axes where architecture[key] == nil && key != "seed" {
+            if TrainingManifest.axes[key]?.first == "architecture" && key != "activation" {
+                config["model::\(key)"] = value
+            } else if TrainingManifest.axes[key] == nil, !key.contains(".") {
+                config[key] = value
+            }
+        }
         config["seed"] = .int(Int64(seed))
         return config
     }

@@ -5,7 +5,37 @@ import ZooTestSupport
 enum FigureGallery {
     static let all: [(name: String, figure: Figure)] = [
         ("training", training), ("phases", phases), ("spectrum", spectrum), ("soups", soups), ("barriers", barriers),
+        ("grid", grid),
     ]
+
+    /// A grid with its hot row at the top, lines between groups, logarithmic colours, hatches, words in cells.
+    static var grid: Figure {
+        let loads = [2.0, 4, 8, 32], batches = [4.0, 16, 64]
+        let groups = [0, 0, 1, 1, 0, 1, 1, 2, 0, 1, -1, 2]
+        let losses = [2, 1.5, 0.3, 0.1, 1, 0.2, 0.01, 0.003, 0.5, 0, .nan, 0.004]
+        let x = Axis("width", scale: .log2, tickValues: loads)
+        let y = Axis("batch size", scale: .log2, tickValues: batches, isReversed: true)
+        return Figure(
+            [
+                Panel(
+                    title: "training loss", x: x, y: y,
+                    layers: [
+                        .heatMap(
+                            HeatMap(
+                                x: loads, y: batches, values: losses, label: "nats", isLogarithmic: true, groups: groups
+                            ))
+                    ]),
+                Panel(
+                    title: "phase", x: x, y: y,
+                    layers: [
+                        .heatMap(
+                            HeatMap(
+                                x: loads, y: batches, values: groups.map { $0 < 0 ? .nan : Double($0) },
+                                colors: .classes(["I", "II", "III"]),
+                                cellLabels: groups.map { $0 < 0 ? "?" : ["I", "II", "III"][$0] }, groups: groups))
+                    ]),
+            ], title: "A grid", columns: 2, panelWidth: 300, panelHeight: 240)
+    }
 
     private static var epochs: [Double] { (1...60).map(Double.init) }
 

@@ -50,6 +50,25 @@ import ZooTestSupport
         }
     }
 
+    @Test func reversedAxesLogarithmicColoursAndMissingCells() throws {
+        // Small at the top: the first row's two cells are the lightest colour; a hundredth is half-way to a thousandth…
+        let map = HeatMap(
+            x: [1, 2], y: [1, 2], values: [100, 100, 10, 1], isLogarithmic: true, groups: [0, 0, 1, 1])
+        let panel = Panel(x: Axis(tickValues: [1, 2]), y: Axis(tickValues: [1, 2], isReversed: true), layers: [.heatMap(map)])
+        let picture = try PNGReader(Figure([panel], panelWidth: 200, panelHeight: 100).png(scale: 1))
+        let top = picture[60, 35], left = picture[60, 80], right = picture[130, 80]
+        #expect(top == [0xFD, 0xE7, 0x25] && right == [0x44, 0x01, 0x54])
+        // …and half-way lies half-way on the map: between its fifth and sixth colour.
+        #expect(left[0] >= 0x1F && left[0] <= 0x26 && left[1] >= 0x82 && left[1] <= 0x9E)
+        // A dark line between the rows, none between the columns of one group.
+        let column = (30..<90).map { picture[60, $0] }
+        #expect(column.contains { $0[0] < 0x40 && $0[1] < 0x40 && $0[2] < 0x40 })
+        // Zero and NaN have no colour in such a map.
+        let missing = HeatMap(x: [1], y: [1], values: [0], isLogarithmic: true)
+        let svg = Figure([Panel(layers: [.heatMap(missing)])]).svg
+        #expect(svg.contains("#e4e4e4") && svg.contains("#a6a6a6"))
+    }
+
     @Test func pictureAndPageAgree() throws {
         // Every dot of the page is found in the picture, in its colour.
         let scatter = Scatter(x: [1.1, 2.2, 2.8, 3.9], y: [2.3, 1.2, 3.8, 3.3])

@@ -17,6 +17,21 @@ import ZooTrain
         epochs: 2
         """
 
+    @Test func anAxisGoesWhereTheArchitectureRefersToIt() throws {
+        let manifest = try TrainingManifest(
+            yaml: """
+                id: wide
+                data: {path: digits.safetensors}
+                architecture: {family: mlp, hidden: [$width, $width], activation: relu}
+                optimizer: {name: sgd, lr: 0.1}
+                epochs: 1
+                grid: {width: [2, 3]}
+                """, file: "wide.yaml")
+        #expect(manifest.trials.map { $0.architecture["hidden"] } == [[2, 2], [3, 3]])
+        // The axis is found by its own name in the trial's configuration.
+        #expect(manifest.trials.map { $0.config["model::width"] } == [2, 3])
+    }
+
     @Test func gridSeedsAndTrials() throws {
         let manifest = try TrainingManifest(
             yaml: Self.good + """

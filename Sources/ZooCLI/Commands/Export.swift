@@ -13,21 +13,26 @@ package struct Export: ZooCommand {
             Tables have one row per checkpoint (or --from models, metrics) and stream, so a catalog of millions is \
             exported with flat memory. npz and HDF5 hold the matrix 'weights' [checkpoints, parameters] with ids, \
             epochs and results beside it, and FILE.index.json says where each tensor lies in a row. safetensors \
-            writes each checkpoint as a file of its own into a folder.
+            writes each checkpoint as a file of its own into a folder. metrics writes all that was measured on the \
+            checkpoints and on pairs of them, with how; 'zoo index' adds such a file to another catalog. notebook writes \
+            a folder: an .ipynb with tables and an embedded picture, and the Parquet, CSV and npz files that its cells \
+            read.
 
             Example:
               zoo export "epoch = last" --format parquet --to digits.parquet
               zoo export "zoo = 'digits-cnn' and epoch = 25" --format npz --to weights.npz
               zoo export "test_accuracy > 0.95" --format safetensors --to best/
+              zoo export "zoo = 'digits-phases'" --format metrics --to zoos/digits-phases.metrics.jsonl
+              zoo export "zoo = 'digits-mlp-phases'" --format notebook --to notebooks-export/digits-mlp-phases
             """)
 
     @Argument(help: "A condition; without one all rows.")
     package var condition: String?
 
-    @Option(name: .customLong("format"), help: "csv, jsonl, parquet, npz, hdf5, safetensors.")
+    @Option(name: .customLong("format"), help: "csv, jsonl, parquet, npz, hdf5, safetensors, metrics, notebook.")
     package var kind: Kind
 
-    @Option(help: ArgumentHelp("The file to write; for safetensors a folder.", valueName: "path"))
+    @Option(help: ArgumentHelp("The file to write; for safetensors and notebooks a folder.", valueName: "path"))
     package var to: String
 
     @Option(help: "checkpoints, models or metrics; tables only.")
@@ -45,7 +50,7 @@ package struct Export: ZooCommand {
 
     /// What can be written.
     package enum Kind: String, ExpressibleByArgument, CaseIterable {
-        case csv, jsonl, parquet, npz, hdf5, safetensors
+        case csv, jsonl, parquet, npz, hdf5, safetensors, metrics, notebook
 
         var table: TableFormat? { TableFormat.named(rawValue) }
     }
@@ -98,6 +103,15 @@ package struct Export: ZooCommand {
         var ids: [Int64] = []
         try catalog.stream(Query(where: condition, columns: ["id"], limit: limit), header: { _, _ in }) { row in
             if case .int(let id) = row[0] { ids.append(id) }
+        }
+        if kind == .metrics, !ids.isEmpty {
+            try MetricFile(ids, in: catalog).write(to: to)
+            return [to]
+        }
+        if kind == .notebook, !ids.isEmpty {
+            var notebook = try NotebookExport(ids, to: to, condition: condition, session)
+            try notebook.run()
+            return notebook.files
         }
         let rows = try catalog.checkpoints(ids: ids)
         guard !rows.isEmpty else { throw ZooError(.notFound, "no checkpoint has \(condition ?? "been cataloged")") }

@@ -12,7 +12,8 @@ package struct Index: ZooCommand {
             Reads zip, tar (also gz, xz, zst, bz2), 7z and folders: Ray Tune trials, Hugging Face folders, single \
             files, or whatever a manifest describes. Nothing in a file is executed. Members that cannot be read are \
             listed and the rest is indexed (exit status 3). An interrupted run goes on where it stopped; an unchanged \
-            source is not read again.
+            source is not read again. Metrics that lie beside a source (zoo.metrics.jsonl beside zoo.tar.gz, written by \
+            'zoo export --format metrics') are added; values that the catalog has stay.
 
             Example:
               zoo index zoos/digits-cnn.zip
@@ -66,6 +67,7 @@ package struct Index: ZooCommand {
         for report in reports where report.wasComplete {
             session.note("\(report.source): unchanged since it was indexed; --restart reads it again")
         }
+        for found in reports.compactMap(\.metrics) { IndexReports.say(found, session) }
         for report in reports where report.modelCount == 0 && report.skipped.isEmpty {
             session.warn("\(report.source): no checkpoint was found in it")
         }
@@ -88,6 +90,10 @@ package struct Index: ZooCommand {
         for source in sources {
             let bar = IndexProgress(session, label: source)
             defer { bar.finish() }
+            if source.hasSuffix(MetricFile.ending) {
+                try addMetrics(source, catalog, session, &failures)
+                continue
+            }
             let indexer = Indexer(options, observer: bar)
             do {
                 reports.append(try catalog.map { try indexer.index(source, into: $0) } ?? indexer.survey(source))
@@ -96,6 +102,21 @@ package struct Index: ZooCommand {
             }
         }
         return (reports, failures)
+    }
+
+    /// A file of metrics by itself.
+    private func addMetrics(
+        _ path: String, _ catalog: Catalog?, _ session: Session, _ failures: inout [PartialFailure.Item]
+    ) throws {
+        do {
+            guard let catalog else {
+                session.note("\(path): \(Quantity.count(try MetricFile(reading: path).values.count)) metrics")
+                return
+            }
+            IndexReports.say(try catalog.importMetrics(path, zoo: zoo), session)
+        } catch let error as ZooError where error.code != .interrupted && error.code != .busy {
+            failures.append(PartialFailure.Item(path, error))
+        }
     }
 }
 
@@ -128,12 +149,31 @@ enum IndexReports {
             "resumed": .int(Int64(report.resumedCount)), "checkpoints": .int(Int64(report.checkpointCount)),
             "tensors": .int(Int64(report.tensorCount)), "parameters": .int(Int64(report.parameterCount)),
             "unchanged": .bool(report.wasComplete),
+            "metrics": report.metrics.map(metrics) ?? .null,
             "skipped": .array(
                 report.skipped.map { ["member": .string($0.path), "reason": .string($0.reason)] }),
             "ignored": .object(
                 JSONObject(report.ignored.sorted { $0.key < $1.key }.map { ($0.key, .int(Int64($0.value))) })),
             "seconds": .double(report.seconds),
         ]
+    }
+
+    private static func metrics(_ found: MetricImport) -> JSONValue {
+        [
+            "file": .string(found.path), "added": .int(Int64(found.added)), "known": .int(Int64(found.known)),
+            "unmatched_checkpoints": .int(Int64(found.unmatched)),
+        ]
+    }
+
+    /// Says what became of a file of metrics.
+    static func say(_ found: MetricImport, _ session: Session) {
+        session.note(
+            "\(found.path): \(Quantity.count(found.added)) metrics added, \(Quantity.count(found.known)) were known")
+        if found.unmatched > 0 {
+            session.warn(
+                "\(found.path): \(Quantity.count(found.unmatched)) of its checkpoints are not in the catalog, or others are"
+            )
+        }
     }
 
     static func table(_ reports: [IndexReport]) -> Table {

@@ -9,12 +9,15 @@ import ZooReport
 package struct Landscape: ZooCommand {
     package static let configuration = CommandConfiguration(
         abstract:
-            "Measure loss landscapes: Hessian eigenvalues, trace, density, Fisher trace, sharpness, CKA, distances.",
+            "Measure loss landscapes: Hessian eigenvalues, trace, density, Fisher trace, sharpness, CKA, connectivity.",
         discussion: """
             Networks run in evaluation mode on the samples of --data (use --subset for fewer, chosen by --seed). Metrics \
             of single networks: \(LandscapeMetric.all.map(\.name).joined(separator: ", ")). Of pairs: \
-            \(PairMetric.allCases.map(\.rawValue).joined(separator: ", ")), between all networks or those that differ in \
-            their seed only. Estimates have a standard error or a bound, and say when they have not converged. Values of \
+            \(PairMetric.allCases.map(\.rawValue).joined(separator: ", ")), and along paths \
+            \(ConnectionMetric.allCases.map(\.rawValue).joined(separator: ", ")), between all networks or those that \
+            differ in their seed only. 'curve' trains a curve of low loss between two networks and records curve_mc, the \
+            taxonomy's mode connectivity in percentage points of error (below zero is a barrier); give it the training \
+            data. Estimates have a standard error or a bound, and say when they have not converged. Values of \
             catalogued checkpoints are recorded as they are found; what was measured before with the same settings is \
             not computed again, so an interrupted run goes on where it stopped.
 
@@ -22,6 +25,7 @@ package struct Landscape: ZooCommand {
               zoo landscape "where:zoo = 'digits-cnn' and epoch = last" --data zoos/data/digits.safetensors:train \
             --subset 64 --metrics hessian_top,hessian_trace
               zoo landscape "where:zoo = 'digits-phases'" --data digits:test --metrics cka,disagreement --pairs seeds
+              zoo landscape "where:zoo = 'digits-phases'" --data digits:train --metrics curve,lmc_aligned --pairs seeds
             """)
 
     @Argument(help: "Checkpoints: files, folders, ARCHIVE!/MEMBER, ids, NAME@EPOCH, 'where:…'.")
@@ -42,6 +46,17 @@ package struct Landscape: ZooCommand {
 
     @Option(help: ArgumentHelp("How hessian_trace is estimated: hutchinson, hutch++, pyhessian.", valueName: "name"))
     package var trace: TraceEstimator.Method = .hutchinson
+
+    @Option(help: "Curves: bezier, or chain of straight pieces.")
+    package var curveForm: CurveForm = .bezier
+
+    @Option(help: ArgumentHelp("Places on a curve that are evaluated, the ends among them.", valueName: "number"))
+    package var curvePoints: Int = 5
+
+    @Option(help: ArgumentHelp("Points of the straight lines of lmc and lmc_aligned.", valueName: "number"))
+    package var points: Int = 25
+
+    @OptionGroup(title: "Curves") package var curves: CurveFlags
 
     @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
     package var architecture: String?
@@ -66,13 +81,38 @@ package struct Landscape: ZooCommand {
 
     package func validate() throws {
         if top < 1 || top > 50 { throw ValidationError("--top takes a number from 1 to 50.") }
+        if curvePoints < 3 || curvePoints > 10_001 {
+            throw ValidationError("--curve-points takes a number from 3 to 10001.")
+        }
+        if points < 3 || points > 10_001 { throw ValidationError("--points takes a number from 3 to 10001.") }
+    }
+
+    /// What was asked for, by kind.
+    private struct Wish {
+        var singles: [LandscapeMetric] = []
+        var pairs: [PairMetric] = []
+        var connections: [ConnectionMetric] = []
+
+        init(_ text: String) throws {
+            for part in text.split(separator: ",") {
+                let name = String(part).trimming(while: \.isWhitespace)
+                if let pair = PairMetric(rawValue: name) {
+                    if !pairs.contains(pair) { pairs.append(pair) }
+                } else if let connection = ConnectionMetric(rawValue: name) {
+                    if !connections.contains(connection) { connections.append(connection) }
+                } else {
+                    let found = try LandscapeMetric.named(name, among: ConnectionMetric.allCases.map(\.rawValue))
+                    if !singles.contains(where: { $0.name == name }) { singles.append(found) }
+                }
+            }
+            guard !singles.isEmpty || !pairs.isEmpty || !connections.isEmpty else {
+                throw ZooError(.usage, "--metrics names nothing")
+            }
+        }
     }
 
     package func run(in session: Session) throws {
-        let names = metrics.split(separator: ",").map { String($0).trimming(while: \.isWhitespace) }
-        let pairMetrics = names.compactMap(PairMetric.init)
-        let singles = try names.filter { PairMetric(rawValue: $0) == nil }.map(LandscapeMetric.named)
-        guard !names.isEmpty else { throw ZooError(.usage, "--metrics names nothing") }
+        let wish = try Wish(metrics)
         let source = try data.open(session, defaultSplit: "train")
         guard source.splits.count == 1 else {
             throw ZooError(.usage, "--data names \(source.splits.count) splits; metrics are of one")
@@ -84,11 +124,20 @@ package struct Landscape: ZooCommand {
         options.topCount = top
         options.traceMethod = trace
         options.seed = session.seed
+        let connection = ConnectionSettings(
+            curve: curves.options(curveForm, points: curvePoints, seed: session.seed), points: points,
+            training: wish.connections.isEmpty ? samples : try curves.samples(session) ?? samples, seed: session.seed)
+        var settings: [String: String] = [:]
+        for name in wish.singles.map(\.name) + wish.pairs.map(\.rawValue) {
+            settings[name] = options.settings(for: name)
+        }
+        for metric in wish.connections { settings[metric.rawValue] = connection.settings(for: metric) }
         var work = try LandscapeWork(
-            selected, samples: samples, options: options, isRecorded: !noRecord, data: data.data,
+            selected, samples: samples, options: options, settings: noRecord ? nil : settings, data: data.data,
             architectures: ArchitectureLibrary(session, explicit: architecture, settings: set), session: session)
-        try work.measure(singles)
-        if !pairMetrics.isEmpty { try work.compare(pairMetrics, choice: pairs) }
+        try work.measure(wish.singles)
+        if !wish.pairs.isEmpty { try work.compare(wish.pairs, choice: pairs) }
+        if !wish.connections.isEmpty { try work.connect(wish.connections, choice: pairs, settings: connection) }
         try work.finish()
         try session.emit(work.table)
         guard work.failures.isEmpty else {

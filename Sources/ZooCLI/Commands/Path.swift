@@ -1,24 +1,32 @@
 import ArgumentParser
 import ZooBase
 import ZooCatalog
+import ZooLandscape
 import ZooMerge
 import ZooNN
 import ZooReport
 
-/// `zoo path`: the loss along the straight line between two checkpoints.
+/// `zoo path`: the loss along the straight line, or a trained curve, between two checkpoints.
 package struct Path: ZooCommand {
     package static let configuration = CommandConfiguration(
-        abstract: "Walk the straight line between two checkpoints: loss, accuracy, barrier.",
+        abstract: "Walk from one checkpoint to another, straight or along a trained curve: loss, accuracy, barrier.",
         discussion: """
             θ(t) = (1−t) A + t B over every floating-point tensor. Three numbers say how far loss and error rise: \
             'barrier' over the line between the ends, 'instability' over their mean, 'excess' over the worse end. Batch \
             norm: --bn recompute estimates the statistics anew at every point, on --bn-data or the same data; otherwise \
             they are interpolated, and barriers of such networks come out too high.
 
+            --curve bezier trains a curve of low loss instead, from the straight line on: SGD with momentum 0.9 and \
+            weight decay 5e-4 on the curve's point, the rate constant for half of the epochs and then down to a \
+            hundredth. mc is the mean error of the ends less the error where the two differ most, in percentage points: \
+            below zero there is a barrier, near zero the networks are connected. Curves are trained on --train-data, or \
+            the same data, with batch statistics; those of the points are estimated anew there.
+
             Example:
               zoo path zoos/digits-tasks/pretrained.safetensors zoos/digits-tasks/soup/variant_07.safetensors \
             --data zoos/digits-tasks/data/zoo_c_data.safetensors:soup.val --figure path.svg
               zoo path 412 415 --data digits:test --points 25 --bn recompute --bn-data digits:train
+              zoo path 412 415 --data digits:train --curve bezier --figure curve.svg
             """)
 
     @Argument(help: "The checkpoint at t = 0.")
@@ -31,6 +39,11 @@ package struct Path: ZooCommand {
 
     @Option(help: ArgumentHelp("Points on the line, the ends among them.", valueName: "number"))
     package var points: Int = 25
+
+    @Option(help: "Train a curve: bezier, or chain of straight pieces.")
+    package var curve: CurveForm?
+
+    @OptionGroup(title: "Curves") package var curves: CurveFlags
 
     @Option(help: "Batch-norm statistics on the line: average (interpolate) or recompute.")
     package var bn: BatchNormChoice = .average
@@ -59,6 +72,10 @@ package struct Path: ZooCommand {
 
     package func validate() throws {
         if points < 2 || points > 100_000 { throw ValidationError("--points takes a number from 2 to 100000.") }
+        if curve != nil, bn == .recompute || bnData != nil || bnBatch != nil {
+            throw ValidationError("--bn, --bn-data and --bn-batch go with straight lines; curves have --train-data.")
+        }
+        if curve != nil, points < 3 { throw ValidationError("--curve needs three --points or more.") }
         if bn == .average, bnData != nil || bnBatch != nil {
             throw ValidationError("--bn-data and --bn-batch go with --bn recompute.")
         }
@@ -74,6 +91,7 @@ package struct Path: ZooCommand {
         let pair = try OneArchitecture(
             [resolver.resolveOne(a), resolver.resolveOne(b)], inputShape: samples.inputShape,
             architecture: architecture, settings: set, session: session)
+        if let curve { return try walk(curve, pair, samples, session) }
         let path = try LinearPath(
             pair.graph, pair.checkpoints[0].open(), pair.checkpoints[1].open(), at: LinearPath.grid(points),
             samples: samples, statistics: statistics(pair), jobs: session.jobs)
@@ -90,6 +108,38 @@ package struct Path: ZooCommand {
         }
         return try BatchNormRecipe(data: bnData ?? data.data, labels: bnData == nil ? data.labels : nil, batch: bnBatch)
             .statistics(pair.graph, pair.tensors)
+    }
+
+    private func walk(_ form: CurveForm, _ pair: OneArchitecture, _ samples: Samples, _ session: Session) throws {
+        let training = try curves.samples(session) ?? samples
+        let options = curves.options(form, points: points, seed: session.seed)
+        let finder = try CurveFinder(
+            pair.graph, tensors: pair.tensors, training: training, samples: samples, options: options)
+        let ends = try pair.checkpoints.map { try $0.open() }
+        let line = try LinearPath(
+            pair.graph, ends[0], ends[1], at: LinearPath.grid(points), samples: samples,
+            statistics: BatchNormStatistics.applies(to: pair.graph)
+                ? BatchNormStatistics(pair.graph, tensors: pair.tensors, samples: training) : nil, jobs: session.jobs)
+        let progress = session.progress("curve", total: finder.epochs * finder.stepsPerEpoch, unit: .items("steps"))
+        let found = try finder.curve(from: ends[0], to: ends[1], jobs: session.jobs) { progress.advance(by: $0) }
+        progress.finish()
+        let report = CurveReport(found, line: line, options: options)
+        if let figure { try Picture.write(report.figure, to: figure) }
+        try record(found, pair, session, training: training, options)
+        try session.emit(report.json, as: report.table)
+        session.note(report.sentence)
+    }
+
+    private func record(
+        _ curve: ConnectingCurve, _ pair: OneArchitecture, _ session: Session, training: Samples,
+        _ options: CurveOptions
+    ) throws {
+        guard let first = pair.checkpoints[0].row?.id, let second = pair.checkpoints[1].row?.id else { return }
+        let recorder = try FindingRecorder(
+            session, of: [first, second], dataset: data.data,
+            settings: ["curve": "path training=\(training.fingerprint) \(options.description)"])
+        try recorder.record(["curve": curve.measurements], of: first, and: second)
+        try recorder.finish()
     }
 
     /// Barriers of catalogued pairs become metrics.

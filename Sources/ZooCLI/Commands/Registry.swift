@@ -24,6 +24,8 @@ package struct Zoo: ParsableCommand {
         Landscape.self,
         Path.self,
         Spectra.self,
+        Phases.self,
+        Downstream.self,
         Plot.self,
         Export.self,
         Doctor.self,

@@ -4,7 +4,9 @@ import ZooCatalog
 extension EvaluationRun {
     /// Writes the results of catalogued checkpoints into the catalog, as metrics `eval_SPLIT_loss` and
     /// `eval_SPLIT_accuracy` of a run; says how many there are.
-    func record(data: String) throws {
+    ///
+    /// - Parameter settings: what the values depend on beside the checkpoints; nil when that is not kept.
+    func record(data: String, settings: String? = nil) throws {
         let catalogued = results.filter { $0.checkpoint.row != nil }
         guard !catalogued.isEmpty else {
             session.warn("--record: none of the checkpoints is in the catalog")
@@ -12,15 +14,20 @@ extension EvaluationRun {
         }
         let writer = try Catalog(session.catalogPath).writer(patience: 5)
         let recorder = try MetricRecorder(
-            writer, .now(command: CommandLineTool.text, seed: session.seed, dataset: data))
+            writer, .now(command: CommandLineTool.text, seed: session.seed, dataset: data, settings: settings))
         for result in catalogued {
             guard let id = result.checkpoint.row?.id else { continue }
-            let prefix = "eval_" + result.split.map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined()
+            let prefix = Self.metricPrefix(result.split)
             try recorder.record("\(prefix)_loss", of: id, value: result.evaluation.loss)
             try recorder.record("\(prefix)_accuracy", of: id, value: result.evaluation.accuracy)
         }
         try recorder.finish()
         try writer.close()
         session.note("recorded \(Quantity.count(recorder.count)) metrics as run \(recorder.run)")
+    }
+
+    /// What the names of a split's metrics begin with.
+    static func metricPrefix(_ split: String) -> String {
+        "eval_" + split.map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined()
     }
 }

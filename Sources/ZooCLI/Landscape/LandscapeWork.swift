@@ -38,30 +38,36 @@ struct LandscapeWork {
     /// What failed.
     private(set) var failures: [PartialFailure.Item] = []
 
-    private struct Row {
+    /// One value of the result.
+    struct Row {
         var place: Int
         var other: Int?
         var measurement: Measurement
     }
 
-    private struct Group: Hashable {
+    /// An architecture with the tensors of its checkpoints.
+    struct Group: Hashable {
         var graph: ArchitectureGraph
         var tensors: [TensorInfo]
     }
 
-    private let selected: [SelectedCheckpoint]
-    private let samples: Samples
-    private let options: LandscapeOptions
-    private let session: Session
+    let selected: [SelectedCheckpoint]
+    let samples: Samples
+    let options: LandscapeOptions
+    let session: Session
+    let recorder: FindingRecorder?
     private let architectures: ArchitectureLibrary
-    private let recorder: FindingRecorder?
-    private var sweeps: [Int: ModelSweep] = [:]
-    private var graphs: [Int: ArchitectureGraph] = [:]
+    private(set) var sweeps: [Int: ModelSweep] = [:]
+    private(set) var groups: [Int: Group] = [:]
     private var rows: [Row] = []
+    /// Pairs to measure, as places among the checkpoints; nil for those that a choice gives.
+    var givenPairs: [(first: Int, second: Int)]?
 
+    /// - Parameter settings: for each metric all that its values depend on beside samples and checkpoints; nil leaves
+    ///   the catalog alone.
     init(
-        _ selected: [SelectedCheckpoint], samples: Samples, options: LandscapeOptions, isRecorded: Bool, data: String,
-        architectures: ArchitectureLibrary, session: Session
+        _ selected: [SelectedCheckpoint], samples: Samples, options: LandscapeOptions, settings: [String: String]?,
+        data: String, architectures: ArchitectureLibrary, session: Session
     ) throws {
         guard !selected.isEmpty else {
             throw ZooError(.notFound, "no checkpoint is selected", hint: "'zoo query' shows what there is")
@@ -72,11 +78,15 @@ struct LandscapeWork {
         self.session = session
         self.architectures = architectures
         let ids = selected.compactMap { $0.row?.id }
+        let fingerprint = samples.fingerprint
         recorder =
-            isRecorded && !ids.isEmpty
-            ? try FindingRecorder(
-                session, of: ids, dataset: data,
-                settings: "landscape samples=\(samples.fingerprint) \(options.description)") : nil
+            try ids.isEmpty
+            ? nil
+            : settings.map {
+                try FindingRecorder(
+                    session, of: ids, dataset: data,
+                    settings: $0.mapValues { "landscape samples=\(fingerprint) \($0)" })
+            }
         try prepare()
     }
 
@@ -93,15 +103,19 @@ struct LandscapeWork {
                 let sweep = try known[group] ?? ModelSweep(chosen.graph, tensors: tensors, samples: samples)
                 known[group] = sweep
                 sweeps[place] = sweep
-                graphs[place] = chosen.graph
+                groups[place] = group
             } catch { try fail(place, error) }
         }
     }
 
-    private mutating func fail(_ place: Int, _ error: any Error) throws {
+    mutating func fail(_ place: Int, _ error: any Error) throws {
         let wrapped = ZooError.wrap(error)
         if wrapped.code == .interrupted { throw wrapped }
         failures.append(.init(selected[place].label, wrapped))
+    }
+
+    mutating func append(_ measurements: [Measurement], of place: Int, and other: Int? = nil) {
+        rows += measurements.map { Row(place: place, other: other, measurement: $0) }
     }
 
     // MARK: Single networks
@@ -112,7 +126,7 @@ struct LandscapeWork {
         let places = selected.indices.filter { sweeps[$0] != nil }
         let tasks = places.compactMap { place in
             sweeps[place].flatMap { sweep in
-                graphs[place].map { LandscapeTask(checkpoint: selected[place], graph: $0, sweep: sweep) }
+                groups[place].map { LandscapeTask(checkpoint: selected[place], graph: $0.graph, sweep: sweep) }
             }
         }
         let progress = session.progress("landscape", total: places.count, unit: .items("checkpoints"))
@@ -126,14 +140,14 @@ struct LandscapeWork {
         }
         for (place, result) in zip(places, found) {
             switch result {
-            case .success(let measurements): rows += measurements.map { Row(place: place, measurement: $0) }
+            case .success(let measurements): append(measurements, of: place)
             case .failure(let error): try fail(place, error)
             }
         }
     }
 
     /// What was recorded stays when the work is interrupted.
-    private func finishing<T>(_ body: () throws -> T) throws -> T {
+    func finishing<T>(_ body: () throws -> T) throws -> T {
         do { return try body() } catch {
             try? recorder?.finish()
             throw error
@@ -142,51 +156,21 @@ struct LandscapeWork {
 
     // MARK: Pairs
 
-    /// Metrics of pairs: every network runs once.
-    mutating func compare(_ metrics: [PairMetric], choice: Landscape.PairChoice) throws {
-        let places = self.selected.indices.filter { self.sweeps[$0] != nil }
-        let sweeps = sweeps, selected = selected
-        let jobs = session.jobs
-        let subjects = try finishing {
-            try Parallel.map(count: places.count, jobs: jobs) { index -> Result<PairSubject, ZooError> in
-                do {
-                    guard let sweep = sweeps[places[index]] else { throw ZooError(.internal, "no sweep") }
-                    return .success(try PairSubject(sweep.problem(try selected[places[index]].open())))
-                } catch let error as ZooError where error.code != .interrupted { return .failure(error) }
+    /// The pairs among the checkpoints that can be measured, by their places.
+    func pairs(_ choice: Landscape.PairChoice) throws -> [(first: Int, second: Int)] {
+        if let givenPairs { return givenPairs.filter { sweeps[$0.first] != nil && sweeps[$0.second] != nil } }
+        let places = selected.indices.filter { sweeps[$0] != nil }
+        let keys: [String?] = try choice == .all ? places.map { _ in "" } : places.map(seedlessKey)
+        let pairs = places.indices.flatMap { i in
+            ((i + 1)..<max(i + 1, places.count)).compactMap { j in
+                keys[i] != nil && keys[i] == keys[j] ? (first: places[i], second: places[j]) : nil
             }
         }
-        var ready: [(place: Int, subject: PairSubject)] = []
-        for (place, subject) in zip(places, subjects) {
-            switch subject {
-            case .success(let found): ready.append((place, found))
-            case .failure(let error): try fail(place, error)
-            }
-        }
-        let pairs = try self.pairs(ready.map(\.place), choice)
         guard !pairs.isEmpty else {
             throw ZooError(
                 .notFound, "there are no pairs to compare", hint: "select checkpoints that differ in seed only")
         }
-        for (first, second) in pairs {
-            try Cancellation.check()
-            for metric in metrics {
-                let found = try ready[first].subject.measure(metric, with: ready[second].subject)
-                rows.append(Row(place: ready[first].place, other: ready[second].place, measurement: found))
-                if let a = selected[ready[first].place].row?.id, let b = selected[ready[second].place].row?.id {
-                    try recorder?.record(found, of: a, and: b)
-                }
-            }
-        }
-    }
-
-    /// Pairs as indices into `places`.
-    private func pairs(_ places: [Int], _ choice: Landscape.PairChoice) throws -> [(Int, Int)] {
-        let keys: [String?] = try choice == .all ? places.map { _ in "" } : places.map(seedlessKey)
-        return places.indices.flatMap { i in
-            ((i + 1)..<max(i + 1, places.count)).compactMap { j in
-                keys[i] != nil && keys[i] == keys[j] ? (i, j) : nil
-            }
-        }
+        return pairs
     }
 
     /// Configuration without the seed, and the epoch: equal for networks of one cell.
@@ -194,6 +178,8 @@ struct LandscapeWork {
         guard let row = selected[place].row else { return nil }
         var config = try architectures.config(of: row.modelID)
         config["seed"] = nil
+        // What 'zoo train' was told, the seed among it.
+        config["training::manifest"] = nil
         let epoch = row.epoch.map { String($0) } ?? ""
         return JSONValue.object(config).text() + "@" + epoch
     }

@@ -47,6 +47,8 @@ public struct IndexReport: Sendable {
     public var seconds = 0.0
     /// True when nothing had changed since the last complete run.
     public var wasComplete = false
+    /// The file of metrics beside the source, where there is one.
+    public var metrics: MetricImport?
 
     init(source: String, zoo: String) {
         self.source = source

@@ -56,6 +56,7 @@ public struct Indexer: Sendable {
             report.resumedCount = report.modelCount
             try writer.close()
             try report.recall(progress.id, from: catalog)
+            try importMetrics(&report, into: catalog)
             report.seconds = (clock.now - start).seconds
             return report
         }
@@ -68,8 +69,18 @@ public struct Indexer: Sendable {
             try? writer.close()
             throw error
         }
+        try importMetrics(&report, into: catalog)
         report.seconds = (clock.now - start).seconds
         return report
+    }
+
+    /// Adds what is published beside the source; a file that cannot be read is a problem of the report.
+    private func importMetrics(_ report: inout IndexReport, into catalog: Catalog) throws {
+        let path = MetricFile.beside(report.source)
+        guard access(path, R_OK) == 0 else { return }
+        do { report.metrics = try catalog.importMetrics(path, source: report.source) } catch let error as ZooError
+            where error.code != .interrupted && error.code != .busy
+        { report.skipped.append(SkippedMember(path: path, reason: error.message)) }
     }
 
     private func run(

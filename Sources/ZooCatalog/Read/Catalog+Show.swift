@@ -162,13 +162,15 @@ extension Catalog {
         try read { connection in
             let row = try connection.row(
                 """
-                SELECT r.command, r.seed, d.name, r.tool_version, r.started, r.seconds, r.machine FROM run r
+                SELECT r.command, r.seed, d.name, r.tool_version, r.started, r.seconds, r.machine,
+                    r.settings FROM run r
                     LEFT JOIN dataset d ON d.id = r.dataset_id WHERE r.id = ?
                 """, .int(id)
             ) {
                 RunRecord(
                     command: $0.text(0), seed: $0.optionalInt(1), dataset: $0.optionalText(2), toolVersion: $0.text(3),
-                    started: $0.text(4), seconds: $0.optionalDouble(5), machine: $0.optionalText(6))
+                    started: $0.text(4), seconds: $0.optionalDouble(5), machine: $0.optionalText(6),
+                    settings: $0.optionalText(7))
             }
             guard let row else { throw ZooError(.notFound, "\(path): there is no run \(id)") }
             return row

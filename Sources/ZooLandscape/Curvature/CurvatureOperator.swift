@@ -13,7 +13,7 @@ public struct CurvatureOperator: Sendable {
     ///
     /// - Parameter multiply: the products of several vectors, in order.
     public init(
-        dimension: Int, blockSize: Int = 8, multiply: @escaping @Sendable ([[Double]]) throws -> [[Double]]
+        dimension: Int, blockSize: Int = 4, multiply: @escaping @Sendable ([[Double]]) throws -> [[Double]]
     ) {
         self.dimension = dimension
         self.blockSize = blockSize
@@ -33,6 +33,18 @@ public struct CurvatureOperator: Sendable {
         let point = point ?? problem.initial
         return CurvatureOperator(dimension: problem.layout.count) {
             try problem.gaussNewtonProducts(at: point, along: $0).products
+        }
+    }
+
+    /// The diagonal block of some rows and columns: of one tensor, of one layer.
+    public func block(_ range: Range<Int>) -> CurvatureOperator {
+        CurvatureOperator(dimension: range.count, blockSize: blockSize) { vectors in
+            let wide = vectors.map { vector in
+                var full = [Double](repeating: 0, count: dimension)
+                full.replaceSubrange(range, with: vector)
+                return full
+            }
+            return try products(wide).map { Array($0[range]) }
         }
     }
 

@@ -9,7 +9,7 @@ public struct Lanczos: Sendable {
     public private(set) var offDiagonal: [Double] = []
     /// The length of what is left after the last step; zero when the space is exhausted.
     public private(set) var residual = 0.0
-    private var basis: Basis
+    private(set) var basis: Basis
 
     /// Below this share of the matrix's size the space is exhausted.
     private static let breakdown = 1e-10
@@ -68,19 +68,29 @@ public struct Lanczos: Sendable {
     }
 }
 
-/// The ends of a spectrum.
-public struct ExtremeEigenvalues: Sendable {
-    /// The largest k eigenvalues, descending; each with the bound ‖Hv − λv‖ on its error.
-    public let largest: [Estimate]
-    /// The smallest eigenvalue.
-    public let smallest: Estimate
+/// An orthonormal basis Q of a space that a matrix has been seen on, with the trace of QᵀHQ: what is known of the
+/// matrix there need not be estimated again.
+struct KnownSpace: Sendable {
+    let basis: Basis
+    let trace: Double
+}
+
+/// The largest eigenvalues of a matrix.
+public struct LargestEigenvalues: Sendable {
+    /// The largest k, descending; each with the bound ‖Hv − λv‖ on its error.
+    public let values: [Estimate]
     /// The eigenvector of the largest.
     public let topVector: [Double]
+    /// The Krylov space that they were found in.
+    let space: KnownSpace
 
-    /// Finds the ends with one Lanczos run.
+    /// Bytes that the vectors of a run may take, about: long vectors get fewer steps.
+    private static let memoryLimit = 4 << 30
+
+    /// Finds them with one Lanczos run.
     ///
     /// - Parameters:
-    ///   - count: how many of the largest.
+    ///   - count: how many.
     ///   - tolerance: residual over |λ| at which an eigenvalue has converged.
     ///   - maximumSteps: products at most.
     /// - Throws: `numeric` when a product is not finite; what products throw.
@@ -89,20 +99,37 @@ public struct ExtremeEigenvalues: Sendable {
     ) throws {
         var stream = RandomStream(seed: seed, "lanczos")
         let wanted = min(count, matrix.dimension)
-        let run = try Lanczos(matrix, start: stream.normal(matrix.dimension), steps: maximumSteps) { run in
-            guard run.diagonal.count > wanted, run.diagonal.count % 3 == 0 else { return false }
+        let steps = max(2, min(maximumSteps, Self.memoryLimit / 8 / max(1, matrix.dimension)))
+        let run = try Lanczos(matrix, start: stream.normal(matrix.dimension), steps: steps) { run in
+            guard run.diagonal.count > wanted, run.diagonal.count % 2 == 0 else { return false }
             let pairs = try run.ritzPairs()
             return pairs.suffix(wanted).allSatisfy { abs($0.last) * run.residual <= tolerance * abs($0.value) }
         }
         let pairs = try run.ritzPairs()
-        func estimate(_ pair: (value: Double, first: Double, last: Double)) -> Estimate {
+        values = pairs.suffix(wanted).reversed().map { pair in
             let bound = abs(pair.last) * run.residual
             return Estimate(
                 value: pair.value, error: bound, products: run.diagonal.count,
                 isConverged: bound <= tolerance * abs(pair.value))
         }
-        largest = pairs.suffix(wanted).reversed().map(estimate)
-        smallest = estimate(pairs[0])
         topVector = try run.vector(pairs.count - 1)
+        space = KnownSpace(basis: run.basis, trace: run.diagonal.reduce(0, +))
+    }
+
+    /// The smallest eigenvalue: the largest of −H, by a run of its own that goes on until it has converged.
+    ///
+    /// - Parameter maximumSteps: products at most; the smallest eigenvalue of a network's Hessian is small beside the
+    ///   largest and takes many.
+    public static func smallest(
+        of matrix: CurvatureOperator, tolerance: Double = 1e-3, maximumSteps: Int = 300, seed: UInt64 = 0
+    ) throws -> Estimate {
+        let negative = CurvatureOperator(dimension: matrix.dimension, blockSize: matrix.blockSize) { vectors in
+            try matrix.products(vectors).map { Vectors.scaled($0, -1) }
+        }
+        var found = try LargestEigenvalues(
+            negative, tolerance: tolerance, maximumSteps: maximumSteps, seed: seed
+        ).values[0]
+        found.value = -found.value
+        return found
     }
 }

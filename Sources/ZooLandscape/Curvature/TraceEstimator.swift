@@ -28,9 +28,29 @@ public struct TraceEstimator: Sendable {
         _ matrix: CurvatureOperator, method: Method = .hutchinson, tolerance: Double? = nil, least: Int = 10,
         most: Int? = nil, seed: UInt64 = 0
     ) throws {
+        try self.init(
+            matrix, knowing: nil, method: method, tolerance: tolerance, least: least, most: most, seed: seed)
+    }
+
+    /// Estimates only what the Krylov space of a run leaves open: tr H = tr QᵀHQ + tr (I−QQᵀ) H (I−QQᵀ), the first
+    /// term known from the run. The probes do not depend on the space, so the estimate is unbiased; where Q holds the
+    /// large eigenvalues, little is left and few probes do.
+    public init(
+        _ matrix: CurvatureOperator, beside largest: LargestEigenvalues, tolerance: Double? = nil, least: Int = 10,
+        most: Int? = nil, seed: UInt64 = 0
+    ) throws {
+        try self.init(
+            matrix, knowing: largest.space, method: .hutchinson, tolerance: tolerance, least: least, most: most,
+            seed: seed)
+    }
+
+    private init(
+        _ matrix: CurvatureOperator, knowing space: KnownSpace?, method: Method, tolerance: Double?, least: Int,
+        most: Int?, seed: UInt64
+    ) throws {
         switch method {
         case .hutchinson:
-            (trace, samples) = try Self.hutchinson(matrix, tolerance ?? 0.02, least, most ?? 200, seed)
+            (trace, samples) = try Self.hutchinson(matrix, space, tolerance ?? 0.02, least, most ?? 200, seed)
         case .pyHessian: (trace, samples) = try Self.pyHessian(matrix, tolerance ?? 1e-3, most ?? 100, seed)
         case .hutchPlusPlus: (trace, samples) = try Self.hutchPlusPlus(matrix, most ?? 60, seed)
         }
@@ -43,14 +63,22 @@ public struct TraceEstimator: Sendable {
     }
 
     private static func hutchinson(
-        _ matrix: CurvatureOperator, _ tolerance: Double, _ least: Int, _ most: Int, _ seed: UInt64
+        _ matrix: CurvatureOperator, _ space: KnownSpace?, _ tolerance: Double, _ least: Int, _ most: Int,
+        _ seed: UInt64
     ) throws -> (Estimate, [Double]) {
+        let known = space?.trace ?? 0
         var samples: [Double] = []
         while samples.count < most {
             try Cancellation.check()
-            let range = samples.count..<min(samples.count + matrix.blockSize, most)
-            let probes = range.map { probe($0, matrix.dimension, seed) }
-            samples += zip(probes, try matrix.products(probes)).map(Vectors.dot)
+            // As many as are needed in any case come first, then small blocks: no product is taken in vain.
+            let number = samples.isEmpty ? max(least, 2) : matrix.blockSize
+            let range = samples.count..<min(samples.count + number, most)
+            let probes = try range.map { index in
+                var vector = probe(index, matrix.dimension, seed)
+                try space?.basis.orthogonalise(&vector)
+                return vector
+            }
+            samples += zip(probes, try matrix.products(probes)).map { known + Vectors.dot($0, $1) }
             let (mean, error) = statistics(samples)
             if samples.count >= least, error <= tolerance * abs(mean) { break }
         }

@@ -58,18 +58,29 @@ enum Vectors {
     }
 }
 
-/// Orthonormal vectors of one length, kept row by row.
-struct Basis {
+/// Orthonormal vectors of one length, kept row by row in pieces that need not move when more come.
+struct Basis: Sendable {
     /// Numbers per vector.
     let dimension: Int
     /// Vectors so far.
     private(set) var count = 0
-    private var rows: [Double] = []
+    private var chunks: [[Double]] = []
+    private let rowsPerChunk: Int
 
-    init(dimension: Int) { self.dimension = dimension }
+    /// Numbers of a piece, about.
+    private static let chunkElements = 1 << 20
+
+    init(dimension: Int) {
+        self.dimension = dimension
+        rowsPerChunk = max(1, Self.chunkElements / max(1, dimension))
+    }
 
     mutating func append(_ vector: [Double]) {
-        rows += vector
+        if count % rowsPerChunk == 0 {
+            chunks.append([])
+            chunks[chunks.count - 1].reserveCapacity(min(rowsPerChunk, 64) * dimension)
+        }
+        chunks[chunks.count - 1] += vector
         count += 1
     }
 
@@ -77,16 +88,37 @@ struct Basis {
     func orthogonalise(_ vector: inout [Double]) throws {
         guard count > 0 else { return }
         for _ in 0..<2 {
-            let parts = try LinearAlgebra.product(rows, vector, rows: count, columns: 1, depth: dimension)
-            Vectors.add(-1, try combination(parts), to: &vector)
+            // The parts of all pieces come first: piece by piece would be another, no better, order of rounding.
+            let parts = try chunks.map { rows in
+                try LinearAlgebra.product(
+                    rows, vector, rows: rows.count / dimension, columns: 1, depth: dimension)
+            }
+            for (rows, part) in zip(chunks, parts) {
+                Vectors.add(-1, try Self.combination(part, rows, dimension), to: &vector)
+            }
         }
     }
 
     /// Σ coefficients[i] · vector i.
     func combination(_ coefficients: [Double]) throws -> [Double] {
-        try LinearAlgebra.product(coefficients, rows, rows: 1, columns: dimension, depth: count)
+        var sum = [Double](repeating: 0, count: dimension)
+        var start = 0
+        for rows in chunks {
+            let number = rows.count / dimension
+            let part = Array(coefficients[start..<start + number])
+            Vectors.add(1, try Self.combination(part, rows, dimension), to: &sum)
+            start += number
+        }
+        return sum
+    }
+
+    private static func combination(_ coefficients: [Double], _ rows: [Double], _ dimension: Int) throws -> [Double] {
+        try LinearAlgebra.product(coefficients, rows, rows: 1, columns: dimension, depth: coefficients.count)
     }
 
     /// Vector i.
-    func vector(_ place: Int) -> [Double] { Array(rows[place * dimension..<(place + 1) * dimension]) }
+    func vector(_ place: Int) -> [Double] {
+        let start = place % rowsPerChunk * dimension
+        return Array(chunks[place / rowsPerChunk][start..<start + dimension])
+    }
 }

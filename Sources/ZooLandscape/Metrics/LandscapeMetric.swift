@@ -26,15 +26,21 @@ public struct LandscapeMetric: Sendable {
         LandscapeMetric(name: "weight_norm", summary: "Euclidean norm of the trained weights") { subject in
             [Measurement("weight_norm", Vectors.norm(subject.problem.initial))]
         },
-        LandscapeMetric(name: "hessian_top", summary: "largest eigenvalues of the Hessian and the smallest, by Lanczos")
-        {
-            subject in
-            let ends = try ExtremeEigenvalues(
-                .hessian(subject.problem), count: subject.options.topCount, tolerance: subject.options.tolerance,
-                maximumSteps: subject.options.lanczosSteps, seed: subject.options.seed)
-            return ends.largest.enumerated().map { place, estimate in
+        LandscapeMetric(name: "hessian_top", summary: "largest eigenvalues of the Hessian, by Lanczos") { subject in
+            try subject.largest().values.enumerated().map { place, estimate in
                 Measurement(place == 0 ? "hessian_top" : "hessian_top_\(place + 1)", estimate)
-            } + [Measurement("hessian_min", ends.smallest)]
+            }
+        },
+        LandscapeMetric(name: "hessian_min", summary: "smallest eigenvalue of the Hessian, by Lanczos to the end") {
+            subject in
+            let smallest = try LargestEigenvalues.smallest(
+                of: .hessian(subject.problem), tolerance: subject.options.tolerance,
+                maximumSteps: subject.options.smallestSteps, seed: subject.options.seed)
+            return [Measurement("hessian_min", smallest)]
+        },
+        LandscapeMetric(name: "log_hessian_top", summary: "ln of the largest eigenvalue; none where it is not above 0")
+        {
+            subject in [Measurement.logarithm("log_hessian_top", of: try subject.largest().values[0])]
         },
         LandscapeMetric(
             name: "hessian_power", summary: "eigenvalues of largest magnitude with PyHessian's stopping rule"
@@ -47,10 +53,13 @@ public struct LandscapeMetric: Sendable {
             }
         },
         LandscapeMetric(name: "hessian_trace", summary: "trace of the Hessian from products with random signs") {
-            subject in
-            let trace = try TraceEstimator(
-                .hessian(subject.problem), method: subject.options.traceMethod, seed: subject.options.seed)
-            return [Measurement("hessian_trace", trace.trace)]
+            subject in [Measurement("hessian_trace", try subject.trace())]
+        },
+        LandscapeMetric(name: "log_hessian_trace", summary: "ln of the trace; none where it is not above 0") {
+            subject in [Measurement.logarithm("log_hessian_trace", of: try subject.trace())]
+        },
+        LandscapeMetric(name: "layer_curvature", summary: "largest eigenvalue and trace of each tensor's own block") {
+            subject in try LayerCurvature.measurements(subject)
         },
         LandscapeMetric(name: "spectral_density", summary: "moments of the spectrum by stochastic Lanczos quadrature") {
             subject in
@@ -98,90 +107,12 @@ public struct LandscapeMetric: Sendable {
 
     /// A metric by name.
     ///
+    /// - Parameter others: further names that could have been meant.
     /// - Throws: `usage` with the nearest name.
-    public static func named(_ name: String) throws -> LandscapeMetric {
+    public static func named(_ name: String, among others: [String] = []) throws -> LandscapeMetric {
         if let found = all.first(where: { $0.name == name }) { return found }
         throw ZooError(
             .usage, "there is no metric '\(name)'",
-            hint: NearestName.hint(name, in: all.map(\.name) + PairMetric.allCases.map(\.rawValue), kind: "metrics"))
-    }
-}
-
-/// How metrics are computed.
-public struct LandscapeOptions: Sendable, Hashable {
-    /// Eigenvalues.
-    public var topCount = 1
-    /// Residual over |λ| at which an eigenvalue has converged.
-    public var tolerance = 1e-3
-    /// Lanczos steps at most.
-    public var lanczosSteps = 60
-    /// How the trace is estimated.
-    public var traceMethod = TraceEstimator.Method.hutchinson
-    /// Lanczos steps per run of the density.
-    public var densitySteps = 60
-    /// Runs of the density.
-    public var densityRuns = 4
-    /// Seed of probes and starts.
-    public var seed: UInt64 = 0
-
-    /// The defaults.
-    public init() {}
-
-    /// All that a result depends on, as text.
-    public var description: String {
-        "top=\(topCount) tolerance=\(tolerance) lanczos=\(lanczosSteps) trace=\(traceMethod.rawValue) "
-            + "density=\(densitySteps)x\(densityRuns) seed=\(seed)"
-    }
-}
-
-/// One network on its samples.
-public struct LandscapeSubject: Sendable {
-    /// The architecture.
-    public let graph: ArchitectureGraph
-    /// The weights.
-    public let model: any TensorSource
-    /// The loss as a function of the weights.
-    public let problem: LossProblem
-    /// How to compute.
-    public let options: LandscapeOptions
-    /// Threads.
-    public let jobs: Int
-
-    /// The samples.
-    public var samples: Samples { problem.samples }
-
-    /// A subject.
-    public init(
-        graph: ArchitectureGraph, model: any TensorSource, problem: LossProblem, options: LandscapeOptions, jobs: Int
-    ) {
-        self.graph = graph
-        self.model = model
-        self.problem = problem
-        self.options = options
-        self.jobs = jobs
-    }
-
-    func evaluation() throws -> Evaluation { try problem.evaluation(at: problem.initial) }
-
-    /// Measures; a network with weights or losses that are not finite has no values, and the reason.
-    ///
-    /// - Throws: `interrupted`, and what is no matter of this network's numbers.
-    public func measure(_ metrics: [LandscapeMetric]) throws -> [Measurement] {
-        guard problem.initial.allSatisfy(\.isFinite) else {
-            return metrics.map { Measurement($0.name, nil, reason: "the network diverged: its weights are not finite") }
-        }
-        return try metrics.flatMap { metric in
-            do { return try metric.measure(self).map(Self.checked) } catch let error as ZooError
-                where error.code == .numeric
-            { return [Measurement(metric.name, nil, isConverged: false, reason: error.message)] }
-        }
-    }
-
-    private static func checked(_ measurement: Measurement) -> Measurement {
-        guard let value = measurement.value, !value.isFinite else { return measurement }
-        var measurement = measurement
-        measurement.value = nil
-        measurement.reason = "not finite"
-        return measurement
+            hint: NearestName.hint(name, in: all.map(\.name) + PairMetric.allCases.map(\.rawValue) + others, kind: "metrics"))
     }
 }

@@ -32,4 +32,18 @@ public struct Measurement: Sendable, Hashable {
             isConverged: estimate.isConverged,
             reason: estimate.isConverged ? nil : "not converged after \(estimate.products) products")
     }
+
+    /// ln of an estimate, its error by the first derivative; no value, and the reason, where the number is not above
+    /// zero: the logarithm of its magnitude would hide that.
+    static func logarithm(_ name: String, of estimate: Estimate) -> Measurement {
+        guard estimate.value > 0 else {
+            return Measurement(
+                name, nil, iterations: estimate.products, isConverged: estimate.isConverged,
+                reason: "ln of \(estimate.value), which is not above 0")
+        }
+        var found = Measurement(name, estimate)
+        found.value = NaturalLogarithm.of(estimate.value)
+        found.error = estimate.error.map { $0 / estimate.value }
+        return found
+    }
 }

@@ -46,6 +46,11 @@ public struct Predictions: Sendable {
         self.classes = classes
     }
 
+    /// The probabilities as `[n, K]`.
+    var probabilityTensor: Tensor {
+        Tensor(probabilities.map { Float($0) }, shape: [classes.count, classCount])
+    }
+
     /// The share of samples of which two networks predict different classes.
     public func disagreement(_ other: Predictions) throws -> Double {
         try check(other)

@@ -14,6 +14,8 @@ public struct Representation: Sendable {
     let centred: [Float]
     /// ‖XᵀX‖_F of the centred values; zero for constant outputs.
     let selfNorm: Double
+    /// ‖xᵢ‖² of the centred rows: the diagonal of XXᵀ.
+    private let squares: [Double]
 
     /// Prepares outputs.
     ///
@@ -37,6 +39,61 @@ public struct Representation: Sendable {
         }
         centred = values
         selfNorm = try Self.crossNorm(values, values, n, width, width).squareRoot()
+        let columns = width
+        squares = (0..<n).map { row in
+            values[row * columns..<(row + 1) * columns].reduce(0.0) { $0 + Double($1) * Double($1) }
+        }
+    }
+
+    /// Batches of consecutive samples; what is left over at the end goes to the last one.
+    static func batches(of outputs: Tensor, size: Int) throws -> [Representation] {
+        guard let n = outputs.shape.dimensions.first, n > 0 else { return [] }
+        let width = outputs.elementCount / n, values = outputs.floats(), count = max(1, n / size)
+        return try (0..<count).map { place in
+            let rows = place * size..<(place + 1 == count ? n : (place + 1) * size)
+            return try Representation(
+                Tensor(Array(values[rows.lowerBound * width..<rows.upperBound * width]), shape: [rows.count, width]))
+        }
+    }
+
+    /// The unbiased estimate of HSIC of two sets of outputs (arXiv 2010.15327, equation 3), in O(n·p·q): with centred
+    /// columns the zero-diagonal Gram matrices K and L have row sums −‖xᵢ‖² and −‖yᵢ‖², so that no n × n matrix is
+    /// needed.
+    ///
+    /// - Throws: `mismatch` for other samples, or fewer than four.
+    func unbiasedIndependence(_ other: Representation) throws -> Double {
+        guard other.sampleCount == sampleCount, sampleCount >= 4 else {
+            throw ZooError(
+                .mismatch,
+                "the unbiased estimate takes equal batches of at least 4 samples, not \(sampleCount) and "
+                    + "\(other.sampleCount)")
+        }
+        let n = Double(sampleCount)
+        let shared = Vectors.dot(squares, other.squares)
+        let trace = try Self.crossNorm(centred, other.centred, sampleCount, width, other.width) - shared
+        let sums = squares.reduce(0, +) * other.squares.reduce(0, +) / ((n - 1) * (n - 2))
+        return (trace + sums - 2 / (n - 2) * shared) / (n * (n - 3))
+    }
+
+    /// CKA with the unbiased estimate: its mean over independent outputs is zero, and it can be negative; nil when an
+    /// output is constant.
+    public func debiasedCKA(_ other: Representation) throws -> Double? { try Self.debiasedCKA([self], [other]) }
+
+    /// The same over mini-batches: numerators and denominators are summed and divided once.
+    ///
+    /// - Throws: `mismatch` for other batches, or batches of fewer than four.
+    public static func debiasedCKA(_ first: [Representation], _ second: [Representation]) throws -> Double? {
+        guard first.count == second.count else { throw ZooError(.mismatch, "outputs in different batches") }
+        var cross = 0.0, own = (0.0, 0.0)
+        for (a, b) in zip(first, second) {
+            cross += try a.unbiasedIndependence(b)
+            own.0 += try a.unbiasedIndependence(a)
+            own.1 += try b.unbiasedIndependence(b)
+        }
+        guard first.contains(where: { $0.selfNorm > 0 }), second.contains(where: { $0.selfNorm > 0 }) else {
+            return nil
+        }
+        return own.0 > 0 && own.1 > 0 ? cross / (own.0 * own.1).squareRoot() : nil
     }
 
     /// ‖XᵀY‖²_F.

@@ -24,12 +24,13 @@ public struct LinearPath: Sendable {
     /// - Parameters:
     ///   - values: the t, ascending; the first and last are what barriers are measured from.
     ///   - statistics: recomputes batch-norm statistics at every point, the ends too; nil interpolates them.
+    ///   - evaluator: of that graph and those samples, when many lines share it.
     /// - Throws: `mismatch` when the networks, graph and samples do not fit together; `interrupted`.
     public init(
         _ graph: ArchitectureGraph, _ a: any TensorSource, _ b: any TensorSource, at values: [Double] = grid(11),
-        samples: Samples, statistics: BatchNormStatistics? = nil, jobs: Int = 1
+        samples: Samples, statistics: BatchNormStatistics? = nil, evaluator: Evaluator? = nil, jobs: Int = 1
     ) throws {
-        let evaluator = try Evaluator(graph, tensors: a.tensorInfos, samples: samples)
+        let evaluator = try evaluator ?? Evaluator(graph, tensors: a.tensorInfos, samples: samples)
         let found = try evaluator.evaluate(count: values.count, jobs: jobs) { place in
             let point = try Self.point(a, b, t: values[place])
             return try statistics.map { try $0.recalibrated(point) } ?? point

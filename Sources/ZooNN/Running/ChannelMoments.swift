@@ -203,7 +203,7 @@ package final class AlignedFloats: @unchecked Sendable {
 
 extension ArchitectureGraph {
     /// The same network with dropout that drops nothing: statistics are those of the whole network.
-    fileprivate var withoutDropout: ArchitectureGraph {
+    var withoutDropout: ArchitectureGraph {
         var copy = self
         for place in copy.nodes.indices where copy.nodes[place].op == .dropout {
             copy.nodes[place].attributes["probability"] = .double(0)

@@ -28,12 +28,21 @@ public struct Axis: Sendable, Hashable {
     public var scale: Scale
     /// The range; what the layers need when nil.
     public var range: ClosedRange<Double>?
+    /// Where ticks are; empty for round numbers.
+    public var tickValues: [Double]
+    /// Whether values fall to the right, or upwards.
+    public var isReversed: Bool
 
     /// Creates an axis.
-    public init(_ label: String = "", scale: Scale = .linear, range: ClosedRange<Double>? = nil) {
+    public init(
+        _ label: String = "", scale: Scale = .linear, range: ClosedRange<Double>? = nil, tickValues: [Double] = [],
+        isReversed: Bool = false
+    ) {
         self.label = label
         self.scale = scale
         self.range = range
+        self.tickValues = tickValues
+        self.isReversed = isReversed
     }
 
     /// An axis of names.
@@ -86,7 +95,10 @@ struct ScaledAxis {
 
     /// Where a value lies: 0 at the low end, 1 at the high end; nil when it has no place on the scale.
     func position(_ value: Double) -> Double? {
-        Self.transform(value, axis.scale).map { ($0 - low) / (high - low) }
+        Self.transform(value, axis.scale).map { value in
+            let share = (value - low) / (high - low)
+            return axis.isReversed ? 1 - share : share
+        }
     }
 
     /// A position half-way between two values, in the scale's own sense.
@@ -107,7 +119,10 @@ struct ScaledAxis {
 
     /// Labelled ticks inside the range, about `count` of them.
     func ticks(about count: Int) -> [Tick] {
-        switch axis.scale {
+        guard axis.tickValues.isEmpty else {
+            return axis.tickValues.map { Tick(value: $0, label: Quantity.significant($0, digits: 6).withMinus) }
+        }
+        return switch axis.scale {
         case .linear: linearTicks(about: count)
         case .log2: powerTicks(base: 2, about: count)
         case .log10: high - low < 1.2 ? narrowLogTicks(about: count) : powerTicks(base: 10, about: count)
@@ -117,7 +132,7 @@ struct ScaledAxis {
 
     /// Unlabelled ticks between decades.
     var minorTicks: [Double] {
-        guard axis.scale == .log10, high - low >= 1.2, high - low <= 8 else { return [] }
+        guard axis.scale == .log10, axis.tickValues.isEmpty, high - low >= 1.2, high - low <= 8 else { return [] }
         return (Int(low.rounded(.down))...Int(high.rounded(.up))).flatMap { decade in
             (2...9).map { Double($0) * pow(10, Double(decade)) }
         }.filter { position($0).map { $0 >= 0 && $0 <= 1 } ?? false }

@@ -200,7 +200,7 @@ public struct HeatMap: Sendable, Hashable {
     public var x: [Double]
     /// Vertical coordinates of the rows, rising.
     public var y: [Double]
-    /// Values row by row, `y.count × x.count`; NaN leaves a cell grey.
+    /// Values row by row, `y.count × x.count`; NaN leaves a cell grey and hatched.
     public var values: [Double]
     /// How values become colours.
     public var colors: Colors
@@ -208,15 +208,26 @@ public struct HeatMap: Sendable, Hashable {
     public var label: String
     /// Whether each cell shows its value.
     public var showsValues: Bool
+    /// Whether equal ratios of values are equal steps of colour; values not above zero have no colour then.
+    public var isLogarithmic: Bool
+    /// Words in the cells, row by row; empty for none.
+    public var cellLabels: [String]
+    /// What cells belong to, row by row: a line is drawn between neighbours that differ; empty for none.
+    public var groups: [Int]
 
     /// Creates a heat map.
     ///
-    /// - Precondition: `x.count * y.count` values.
+    /// - Precondition: `x.count * y.count` values, and as many words and groups or none.
     public init(
         x: [Double], y: [Double], values: [Double], colors: Colors = .sequential, label: String = "",
-        showsValues: Bool = false
+        showsValues: Bool = false, isLogarithmic: Bool = false, cellLabels: [String] = [], groups: [Int] = []
     ) {
         precondition(values.count == x.count * y.count)
+        precondition(cellLabels.isEmpty || cellLabels.count == values.count)
+        precondition(groups.isEmpty || groups.count == values.count)
+        self.isLogarithmic = isLogarithmic
+        self.cellLabels = cellLabels
+        self.groups = groups
         self.x = x
         self.y = y
         self.values = values

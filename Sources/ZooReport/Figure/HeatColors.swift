@@ -7,32 +7,41 @@ struct HeatColors {
 
     private let map: HeatMap
     private let axis: ScaledAxis
-    private let low: Double
-    private let high: Double
 
     init(_ map: HeatMap) {
         self.map = map
-        let finite = map.values.filter(\.isFinite)
+        let finite = map.values.filter { $0.isFinite && (!map.isLogarithmic || $0 > 0) }
         var bounds = (low: finite.min() ?? 0, high: finite.max() ?? 1)
         if case .diverging(let center) = map.colors {
             let reach = max(abs(bounds.low - center), abs(bounds.high - center))
             bounds = (center - reach, center + reach)
         }
-        if bounds.low == bounds.high { bounds = (bounds.low - 0.5, bounds.high + 0.5) }
-        (low, high) = bounds
-        axis = ScaledAxis(Axis(range: bounds.low...bounds.high), values: [])
+        if map.isLogarithmic {
+            bounds = finite.isEmpty ? (1, 10) : bounds
+            if bounds.low == bounds.high { bounds = (bounds.low / 2, bounds.high * 2) }
+        } else if bounds.low == bounds.high {
+            bounds = (bounds.low - 0.5, bounds.high + 0.5)
+        }
+        axis = ScaledAxis(
+            Axis(scale: map.isLogarithmic ? .log10 : .linear, range: bounds.low...bounds.high), values: [])
     }
 
     /// The colour of a value; grey when it is not a number or names no class.
     func color(_ value: Double) -> Color {
         guard value.isFinite else { return .missing }
-        switch map.colors {
-        case .sequential: return Palette.sequential((value - low) / (high - low))
-        case .diverging: return Palette.diverging((value - low) / (high - low))
-        case .classes(let names):
+        if case .classes(let names) = map.colors {
             guard value >= 0, value < Double(names.count) else { return .missing }
             return Palette.classes[Int(value) % Palette.classes.count]
         }
+        return axis.position(value).map { color(share: $0) } ?? .missing
+    }
+
+    /// Whether a value has a colour.
+    func isShown(_ value: Double) -> Bool { value.isFinite && (!map.isLogarithmic || value > 0) }
+
+    private func color(share: Double) -> Color {
+        if case .diverging = map.colors { return Palette.diverging(share) }
+        return Palette.sequential(share)
     }
 
     /// The room that bar or key needs at the panel's right.
@@ -49,11 +58,11 @@ struct HeatColors {
         let bar = Box(x: plot.right + Self.barGap, y: plot.y, width: Self.barWidth, height: plot.height)
         let steps = 64
         for step in 0..<steps {
-            let value = low + (high - low) * (Double(step) + 0.5) / Double(steps)
+            let share = (Double(step) + 0.5) / Double(steps)
             let top = bar.bottom - bar.height * Double(step + 1) / Double(steps)
             scene.add(
                 .box(
-                    Box(x: bar.x, y: top, width: bar.width, height: bar.height / Double(steps)), color(value),
+                    Box(x: bar.x, y: top, width: bar.width, height: bar.height / Double(steps)), color(share: share),
                     opacity: 1))
         }
         for tick in axis.ticks(about: max(2, Int(plot.height / 45))) {

@@ -33,7 +33,8 @@ struct Color: Sendable, Hashable {
     static let text = Color(0x262626)
     static let axis = Color(0x595959)
     static let grid = Color(0xE6E6E6)
-    static let missing = Color(0xD9D9D9)
+    static let missing = Color(0xE4E4E4)
+    static let hatch = Color(0xA6A6A6)
     static let white = Color(0xFFFFFF)
 }
 

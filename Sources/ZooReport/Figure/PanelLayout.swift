@@ -140,7 +140,9 @@ struct PanelLayout {
         case .bars(let layer):
             draw(layer, slot: bars.next(), of: bars.count, into: &scene)
         case .histogram(let histogram): draw(histogram, into: &scene)
-        case .heatMap(let map): draw(map, into: &scene)
+        case .heatMap(let map):
+            guard let heat else { return }
+            HeatMapLayout(map, heat, x, y, plot)?.draw(into: &scene)
         }
     }
 
@@ -204,43 +206,6 @@ struct PanelLayout {
                 x: left, y: min(level, floor), width: max(0.5, right - left - 0.8), height: abs(floor - level))
             scene.add(.box(box, color, opacity: SeriesStyles.histogramOpacity), clip: plot)
         }
-    }
-
-    private func draw(_ map: HeatMap, into scene: inout Scene) {
-        guard let heat else { return }
-        let columns = edges(map.x, x).map { plot.x + $0 * plot.width }
-        let rows = edges(map.y, y).map { plot.bottom - $0 * plot.height }
-        guard columns.count == map.x.count + 1, rows.count == map.y.count + 1 else { return }
-        let format = CellFormat(.init("", .double, digits: 3), seeing: map.values.lazy.map(Table.Cell.double))
-        for row in map.y.indices {
-            for column in map.x.indices {
-                let value = map.values[row * map.x.count + column]
-                let cell = Box(
-                    x: columns[column], y: rows[row + 1], width: columns[column + 1] - columns[column],
-                    height: rows[row] - rows[row + 1])
-                let color = heat.color(value)
-                scene.add(.box(cell, color, opacity: 1), clip: plot)
-                guard map.showsValues else { continue }
-                let text = value.isFinite ? format.text(.double(value)).withMinus : "–"
-                let at = Point(cell.x + cell.width / 2, cell.y + cell.height / 2 + 3.6)
-                scene.add(
-                    .label(
-                        .init(
-                            text: RichText(text), at: at, size: 10, anchor: .middle,
-                            color: color.luminance > 0.55 ? .text : .white)))
-            }
-        }
-    }
-
-    /// Borders half-way between centres, on the axis's scale; the outer cells reach as far as their inner side.
-    private func edges(_ centers: [Double], _ axis: ScaledAxis) -> [Double] {
-        let places = centers.compactMap { axis.position($0) }
-        guard places.count == centers.count, let first = places.first, let last = places.last else { return [] }
-        guard places.count > 1 else { return [first - 0.5, first + 0.5].map { min(1, max(0, $0)) } }
-        let middles = zip(places, places.dropFirst()).map { ($0 + $1) / 2 }
-        let before = first - (middles[0] - first)
-        let after = last + (last - middles[middles.count - 1])
-        return [before] + middles + [after]
     }
 
     private func draw(_ annotation: Annotation, into scene: inout Scene) {
