@@ -29,7 +29,8 @@ package struct Surface: ZooCommand {
     @Option(help: ArgumentHelp("1 for a line, 2 for a plane.", valueName: "number"))
     package var dimensions: Int = 2
 
-    @Option(help: ArgumentHelp("Points of an axis. Default: 51; 401 on a line to another checkpoint.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp("Points of an axis. Default: 51; 401 on a line to another checkpoint.", valueName: "number"))
     package var points: Int?
 
     @Option(
