@@ -101,11 +101,6 @@ package struct Merge: ZooCommand {
     private func plan(_ path: String, _ session: Session) throws -> MergePlan {
         let text = String(decoding: try Bytes(mapping: path).array, as: UTF8.self)
         let recipe = try Recipe(text: text, file: path)
-        if recipe.tokenizer != nil || recipe.chatTemplate != nil {
-            throw ZooError(
-                .unsupported, "\(path): 'tokenizer', 'tokenizer_source' and 'chat_template' are not applied yet",
-                hint: "remove them; tokenizer files of the base model are copied as they are")
-        }
         var options = MergeOptions()
         options.seed = session.seed
         options.pairing = tensorUnion ? .union : tensorIntersection ? .intersection : .strict
@@ -134,19 +129,23 @@ package struct Merge: ZooCommand {
         folder.jobs = session.jobs
         folder.metadata = plan.metadata.merging(SafetensorsWriter.defaultMetadata) { first, _ in first }
         folder.maximumShardBytes = try Self.shardSize(outShardSize)
-        folder.files = companions(plan, name: out.split(separator: "/").last.map(String.init) ?? out)
+        folder.files = try companions(plan, name: out.split(separator: "/").last.map(String.init) ?? out, session)
         _ = try folder.write(merged, to: out, replacing: replace) { progress.advance(by: $0) }
     }
 
-    private func companions(_ plan: MergePlan, name: String) -> [(name: String, file: HuggingFaceFolder.File)] {
+    private func companions(_ plan: MergePlan, name: String, _ session: Session) throws -> [(name: String, file: HuggingFaceFolder.File)] {
         var files: [(name: String, file: HuggingFaceFolder.File)] = [("mergekit_config.yml", .text(plan.recipe.text))]
         if let config = plan.config {
             files.append(("config.json", .text(JSONValue.object(config).text(indent: 2) + "\n")))
         }
         if !noModelCard { files.append(("README.md", .text(plan.card(name: name)))) }
-        if !noCopyTokenizer, let folder = plan.donor?.folder {
-            for name in HuggingFaceFolder.companionNames where MergeModels.isReadable("\(folder)/\(name)") {
-                files.append((name, .copy(of: "\(folder)/\(name)")))
+        guard !noCopyTokenizer || plan.setsTokenizer else { return files }
+        let found = try plan.companionFiles(HuggingFaceFolder.companionNames)
+        for warning in found.warnings { session.warn(warning) }
+        for (name, file) in found.files {
+            switch file {
+            case .text(let text): files.append((name, .text(text)))
+            case .copy(let path): files.append((name, .copy(of: path)))
             }
         }
         return files

@@ -27,11 +27,12 @@ public struct MergedModel: ChunkedTensorSource {
         let planned = plan.tensors[position]
         let tensors = try planned.origins.map { origin in
             try ZooError.locate(plan.inputs[origin.input].label) {
-                try cut(plan.inputs[origin.input].source.tensor(named: origin.name), planned.call.info)
+                let tensor = try plan.inputs[origin.input].source.tensor(named: origin.name)
+                return planned.rows == nil ? try cut(tensor, planned.call.info) : tensor
             }
         }
         guard planned.call.info.dtype.isFloatingPoint else { return try buffer(planned, tensors) }
-        let stack = TensorStack(tensors, workingType: plan.recipe.workingType)
+        let stack = TensorStack(tensors, workingType: plan.recipe.workingType, rows: planned.rows)
         return MergeRun(planned.call, try plan.method.kernel(planned.call), stack, method: plan.method.name)
     }
 
@@ -87,7 +88,10 @@ final class MergeRun: ElementRun {
     private func settled(jobs: Int) throws -> any PreparedMerge {
         try prepared.withLock { known in
             if let known { return known }
-            let made = try ZooError.locate("tensor '\(info.name)'") { try kernel.prepare(stack, jobs: jobs) }
+            let made = try ZooError.locate("tensor '\(info.name)'") {
+                try stack.prepare(jobs: jobs)
+                return try kernel.prepare(stack, jobs: jobs)
+            }
             known = made
             return made
         }

@@ -9,6 +9,8 @@ public struct MergePlan: Sendable {
         public var call: MergeCall
         /// For each member: which input, and the tensor's name there.
         public var origins: [(input: Int, name: String)]
+        /// For tensors whose rows are tokens of another vocabulary than the result's: where each row comes from.
+        var rows: RowPlan?
     }
 
     /// The recipe.
@@ -31,8 +33,12 @@ public struct MergePlan: Sendable {
     public internal(set) var layerOrigins: [Int] = []
     /// Whether some models tie their head to the embedding and others do not.
     public internal(set) var unties = false
-    /// Rows of the embeddings when they were cut.
-    public internal(set) var cutVocabulary: Int?
+    /// Rows of the embeddings when they are not those of the configuration.
+    public internal(set) var newVocabularySize: Int?
+    /// The vocabulary of recipes with a tokenizer.
+    var vocabulary: VocabularyPlan?
+    /// The chat template of recipes that name one.
+    public internal(set) var chatTemplate: String?
     /// What goes beyond the recipe.
     public let options: MergeOptions
 

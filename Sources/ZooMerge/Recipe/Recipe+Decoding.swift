@@ -241,32 +241,4 @@ struct RecipeDecoder {
             Setting.Condition(filter: keys["filter"].flatMap { $0.text(of: "filter") }, value: $0)
         }
     }
-
-    // MARK: Tokenizer
-
-    private func tokenizer(_ node: RecipeNode) -> TokenizerSetting? {
-        guard let keys = node.members(known: ["source", "tokens", "pad_to_multiple_of"], of: "tokenizer") else {
-            return nil
-        }
-        var padding: Int?
-        if let given = keys["pad_to_multiple_of"] {
-            padding = given.number.flatMap { Int(exactly: $0) }
-            if padding.map({ $0 < 1 }) ?? true { given.complain("'pad_to_multiple_of' takes a number from 1 on") }
-        }
-        return TokenizerSetting(
-            source: keys["source"].flatMap(tokenizerSource) ?? .union, padding: padding,
-            tokens: keys["tokens"]?.keys ?? [])
-    }
-
-    private func olderTokenizer(_ node: RecipeNode) -> TokenizerSetting? {
-        tokenizerSource(node).map { TokenizerSetting(source: $0, padding: nil, tokens: []) }
-    }
-
-    private func tokenizerSource(_ node: RecipeNode) -> TokenizerSetting.Source? {
-        switch node.scalar {
-        case "union": .union
-        case "base": .base
-        default: reference(node).map { .model($0) }
-        }
-    }
 }

@@ -80,23 +80,3 @@ public struct ModelReference: Sendable, Hashable, CustomStringConvertible {
     /// As in a recipe: `path+adapter`.
     public var description: String { adapter.map { "\(path)+\($0)" } ?? path }
 }
-
-/// Where the tokenizer of the result comes from.
-public struct TokenizerSetting: Sendable {
-    /// Whose vocabulary.
-    public enum Source: Sendable, Hashable {
-        /// The base model's, else the first model's.
-        case base
-        /// The base model's with every token of the others added.
-        case union
-        /// One model's.
-        case model(ModelReference)
-    }
-
-    /// Whose vocabulary.
-    public var source: Source
-    /// `pad_to_multiple_of`.
-    public var padding: Int?
-    /// Names under `tokens`, whose rows have sources of their own.
-    public var tokens: [String]
-}
