@@ -4,7 +4,8 @@
 
 The environment is that of Benchmarks/peers/mergekit.sh. Both tools merge the same recipes; the tokens of the results
 must be the same set, every token's row of embedding and head equal within 1e-6 of the largest element, the files must
-load in transformers, and chat templates must render the same conversation alike. mergekit numbers new tokens in the
+load in transformers, and chat templates must render the same conversation alike but for white space (mergekit's own
+files have some that the published formats lack). mergekit numbers new tokens in the
 order of a hash table, so rows are compared by token; `{kind: zero}` fails in mergekit and is left to Zoo's own tests. With --fixture the models and mergekit's rows are written as JSON
 for the tests (Tests/ZooMergeTests/Fixtures/tokenizer_merges.json).
 """
@@ -221,7 +222,9 @@ def compare(name, case, folder, peer, zoo):
         for prompt in (False, True):
             pair = [model.apply_chat_template(TALK, tokenize=False, add_generation_prompt=prompt)
                     for model in (loaded, reference)]
-            outputs.append("same" if pair[0] == pair[1] else f"differs: zoo {pair[0]!r}, mergekit {pair[1]!r}")
+            texts = ["".join(text.split()) for text in pair]
+            assert texts[0] == texts[1], (name, pair)
+            outputs.append("same" if pair[0] == pair[1] else "same but for white space")
         rendered = "; ".join(dict.fromkeys(outputs))
     print(json.dumps({"case": name, "tokens": len(found), "rows": size, "difference": float(worst),
                       "template": rendered}), flush=True)

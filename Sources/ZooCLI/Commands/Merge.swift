@@ -3,6 +3,7 @@ import ZooBase
 import ZooCatalog
 import ZooFormats
 import ZooMerge
+import ZooNN
 import ZooReport
 import ZooTensor
 
@@ -53,6 +54,34 @@ package struct Merge: ZooCommand {
     @Flag(help: "Refuse integer tensors that differ.")
     package var strictBuffers = false
 
+    @Flag(name: .customLong("fail-on-nonfinite"), help: "Refuse inputs with NaN or infinite elements.")
+    package var failOnNonFinite = false
+
+    @Option(help: "Batch-norm statistics: average, mixture, base, or recompute them on --bn-data.")
+    package var bn: BatchNormRule = .average
+
+    @Option(help: ArgumentHelp("Data for --bn recompute, and after a colon the split.", valueName: "file[:split]"))
+    package var bnData: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Average statistics over batches of this size, as PyTorch does. Default: exact, over all samples.",
+            valueName: "number"))
+    package var bnBatch: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "--bn recompute: an architecture file, or the name of a known architecture.", valueName: "name"))
+    package var architecture: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "--bn recompute: a number that the weights do not show: activation=tanh.", valueName: "key=value"))
+    package var set: [String] = []
+
+    @Flag(help: "Merge models of different architectures.")
+    package var allowCrimes = false
+
     @Flag(help: "Cut embeddings of different vocabularies to their common rows.")
     package var truncateEmbeddings = false
 
@@ -74,6 +103,9 @@ package struct Merge: ZooCommand {
         if tensorUnion, tensorIntersection {
             throw ValidationError("--tensor-union and --tensor-intersection exclude each other.")
         }
+        if (bn == .recompute) != (bnData != nil) { throw ValidationError("--bn recompute and --bn-data go together.") }
+        if bnBatch != nil, bn != .recompute { throw ValidationError("--bn-batch goes with --bn recompute.") }
+        if let bnBatch, bnBatch < 2 { throw ValidationError("--bn-batch takes a number from 2 on.") }
         if recipe == nil { throw ValidationError("A recipe is needed; 'zoo merge --list-methods' lists methods.") }
         if out == nil, !dryRun { throw ValidationError("An output folder or file is needed, or --dry-run.") }
     }
@@ -81,7 +113,8 @@ package struct Merge: ZooCommand {
     package func run(in session: Session) throws {
         guard !listMethods else { return try session.emit(Self.methods) }
         guard let recipe else { return }
-        let plan = try self.plan(recipe, session)
+        let models = MergeModels(catalogPath: session.catalogPath)
+        let plan = try self.plan(recipe, models, session)
         if !plan.problems.isEmpty || dryRun {
             for problem in plan.problems { session.note("zoo: problem: \(problem)") }
         }
@@ -92,13 +125,17 @@ package struct Merge: ZooCommand {
             return
         }
         guard let out else { return }
-        try write(plan, to: out, session)
+        try write(plan, models, to: out, session)
+        try DerivedModel(
+            path: out, role: "merge \(plan.method.name)",
+            parents: zip(models.opened, plan.coefficients).map { .init(checkpoint: $0, coefficient: $1) }
+        ).record(session, dataset: bnData)
         try report(plan, written: out, session)
     }
 
     // MARK: Steps
 
-    private func plan(_ path: String, _ session: Session) throws -> MergePlan {
+    private func plan(_ path: String, _ models: MergeModels, _ session: Session) throws -> MergePlan {
         let text = String(decoding: try Bytes(mapping: path).array, as: UTF8.self)
         let recipe = try Recipe(text: text, file: path)
         var options = MergeOptions()
@@ -107,14 +144,18 @@ package struct Merge: ZooCommand {
         options.strictBuffers = strictBuffers
         options.truncatesEmbeddings = truncateEmbeddings
         options.imitatesReference = compat
-        let models = MergeModels(catalogPath: session.catalogPath)
+        options.batchNorm = bn
+        options.failsOnNonFinite = failOnNonFinite
+        options.mixesArchitectures = allowCrimes
         return try MergePlan(recipe, options: options) { try models.open($0) }
     }
 
-    private func write(_ plan: MergePlan, to out: String, _ session: Session) throws {
+    private func write(_ plan: MergePlan, _ models: MergeModels, to out: String, _ session: Session) throws {
         let isFile = out.hasSuffix(".safetensors")
         if !isFile { try HuggingFaceFolder.check(out, replacing: replace) }
         let merged = try MergedModel(plan)
+        defer { warnOfNonFinite(merged, session) }
+        let result = try recalibrated(merged, models, session)
         for name in try merged.differingBuffers() where !strictBuffers {
             session.warn("integer tensor '\(name)' differs between the models; the base's is taken")
         }
@@ -122,15 +163,30 @@ package struct Merge: ZooCommand {
         defer { progress.finish() }
         guard !isFile else {
             return try CheckpointWriters.write(
-                merged, to: out, metadata: plan.metadata, jobs: session.jobs
+                result, to: out, metadata: plan.metadata, jobs: session.jobs
             ) { progress.advance(by: $0) }
         }
-        var folder = HuggingFaceFolder()
-        folder.jobs = session.jobs
-        folder.metadata = plan.metadata.merging(SafetensorsWriter.defaultMetadata) { first, _ in first }
-        folder.maximumShardBytes = try Self.shardSize(outShardSize)
-        folder.files = try companions(plan, name: out.split(separator: "/").last.map(String.init) ?? out, session)
-        _ = try folder.write(merged, to: out, replacing: replace) { progress.advance(by: $0) }
+        _ = try folder(plan, at: out, session).write(result, to: out, replacing: replace) { progress.advance(by: $0) }
+    }
+
+    /// The merged model with batch-norm statistics as they were asked for; it is then in memory once.
+    private func recalibrated(
+        _ merged: MergedModel, _ models: MergeModels, _ session: Session
+    ) throws -> any TensorSource {
+        guard let bnData else { return merged }
+        let recipe = try BatchNormRecipe(data: bnData, labels: nil, batch: bnBatch)
+        let model = try OneArchitecture(
+            models.opened, inputShape: recipe.samples.inputShape, architecture: architecture, settings: set,
+            session: session)
+        return try recipe.statistics(model.graph, model.tensors).recalibrated(merged)
+    }
+
+    private func warnOfNonFinite(_ merged: MergedModel, _ session: Session) {
+        let found = merged.nonFinite.found
+        for (place, count) in found.prefix(20) {
+            session.warn("tensor '\(place.tensor)' of \(place.model) has \(count) elements that are NaN or infinite")
+        }
+        if found.count > 20 { session.warn("\(found.count - 20) more tensors have such elements") }
     }
 
     private func companions(_ plan: MergePlan, name: String, _ session: Session) throws -> [(name: String, file: HuggingFaceFolder.File)] {
@@ -149,6 +205,18 @@ package struct Merge: ZooCommand {
             }
         }
         return files
+    }
+
+    /// The folder that will be written.
+    private func folder(
+        _ plan: MergePlan, at out: String, _ session: Session
+    ) throws -> HuggingFaceFolder {
+        var folder = HuggingFaceFolder()
+        folder.jobs = session.jobs
+        folder.metadata = plan.metadata.merging(SafetensorsWriter.defaultMetadata) { first, _ in first }
+        folder.maximumShardBytes = try Self.shardSize(outShardSize)
+        folder.files = try companions(plan, name: out.split(separator: "/").last.map(String.init) ?? out, session)
+        return folder
     }
 
     /// `5B`, `200M`, `10K` or plain bytes; zero or less means no limit.
@@ -222,3 +290,5 @@ package struct Merge: ZooCommand {
         return table
     }
 }
+
+extension BatchNormRule: ExpressibleByArgument {}

@@ -178,15 +178,15 @@ public struct TensorStack: Sendable {
         if elementCount >= Self.releaseLimit / 4 { release(range) }
     }
 
-    /// Whether every input is finite in a range.
-    func isFinite(_ range: Range<Int>) throws -> Bool {
-        var finite = true
+    /// How many elements of each input are NaN or infinite in a range.
+    func nonFiniteCounts(_ range: Range<Int>) throws -> [Int] {
+        var counts = [Int](repeating: 0, count: tensors.count)
         try withStored(range) { pointers, codes in
-            for (pointer, code) in zip(pointers, codes) {
-                if let pointer, zoo_count_nonfinite(pointer, code, range.count) > 0 { finite = false }
+            for (index, pointer) in pointers.enumerated() {
+                if let pointer { counts[index] = Int(zoo_count_nonfinite(pointer, codes[index], range.count)) }
             }
         }
-        return finite
+        return counts
     }
 }
 

@@ -11,6 +11,8 @@ public struct MergePlan: Sendable {
         public var origins: [(input: Int, name: String)]
         /// For tensors whose rows are tokens of another vocabulary than the result's: where each row comes from.
         var rows: RowPlan?
+        /// For statistics of batch norm: how they are made instead.
+        var statistic: StatisticMerge?
     }
 
     /// The recipe.
@@ -35,6 +37,8 @@ public struct MergePlan: Sendable {
     public internal(set) var unties = false
     /// Rows of the embeddings when they are not those of the configuration.
     public internal(set) var newVocabularySize: Int?
+    /// Whether the result has statistics of batch norm that several models have a part in.
+    public internal(set) var hasStatistics = false
     /// The vocabulary of recipes with a tokenizer.
     var vocabulary: VocabularyPlan?
     /// The chat template of recipes that name one.

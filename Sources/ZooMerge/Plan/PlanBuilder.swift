@@ -44,14 +44,47 @@ struct PlanBuilder {
             slices[module.name] = try module.slices.map { try open($0, module, resolve) }
         }
         guard plan.problems.isEmpty else { return }
+        checkArchitectures()
         planVocabulary()
         planChatTemplate()
         for module in plan.recipe.modules { plan(module: module.name, slices[module.name] ?? []) }
+        checkTrims()
         plan.tensors.sort { $0.call.info.name.utf8.lexicographicallyPrecedes($1.call.info.name.utf8) }
         for (kind, count) in listed.sorted(by: { $0.key < $1.key }) where !kind.isEmpty && count > Self.most {
             plan.problems.append("\(count - Self.most) more \(kind)")
         }
         if plan.tensors.isEmpty, plan.problems.isEmpty { problem("the models have no tensor in common") }
+        planStatistics()
+    }
+
+    /// Trims over whole models have one density for a model.
+    private mutating func checkTrims() {
+        var densities: [Int: Set<Double>] = [:]
+        for tensor in plan.tensors where ModelTrims.applies(to: tensor.call) {
+            for member in tensor.call.others.map({ tensor.call.members[$0] }) {
+                densities[member.model, default: []].insert(member.parameters.number("density"))
+            }
+        }
+        for (model, values) in densities.sorted(by: { $0.key < $1.key }) where values.count > 1 {
+            problem(
+                "trim_scope: model takes one density for all tensors of a model, \(plan.inputs[model].label) has "
+                    + "\(values.count)")
+        }
+    }
+
+    /// Models of different architectures have nothing in common but names.
+    private mutating func checkArchitectures() {
+        guard !plan.options.mixesArchitectures else { return }
+        var found: [(name: String, label: String)] = []
+        for input in plan.inputs {
+            guard let config = input.config else { continue }
+            let kinds = config["architectures"]?.array?.compactMap(\.string) ?? []
+            guard let name = kinds.first ?? config["model_type"]?.string else { continue }
+            if !found.contains(where: { $0.name == name }) { found.append((name, input.label)) }
+        }
+        guard found.count > 1 else { return }
+        let list = found.map { "\($0.label) is \($0.name)" }.joined(separator: ", ")
+        problem("the models have different architectures: \(list); merge them all the same with --allow-crimes")
     }
 
     // MARK: Models
@@ -154,7 +187,7 @@ struct PlanBuilder {
         for (slice, after) in [(first, false), (last, true)] {
             for name in names(slice, inModule) where LayerNames.place(of: name) == nil {
                 guard LayerNames.isAfterLayers(name) == after else { continue }
-                add(name, slice, t: 0) { _ in name }
+                add(name, slice, t: after && plan.recipe.endsAfterLayers ? 1 : 0) { _ in name }
             }
         }
     }

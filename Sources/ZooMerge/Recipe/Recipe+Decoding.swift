@@ -6,7 +6,7 @@ extension Recipe {
     /// Keys of a recipe's top level.
     static let topKeys = [
         "merge_method", "models", "slices", "modules", "base_model", "parameters", "dtype", "out_dtype",
-        "tokenizer_source", "tokenizer", "chat_template",
+        "tokenizer_source", "tokenizer", "chat_template", "post_t",
     ]
 
     /// Reads a recipe.
@@ -83,13 +83,19 @@ struct RecipeDecoder {
         if keys["tokenizer"] != nil, let older = keys["tokenizer_source"] {
             older.complain("'tokenizer_source' and 'tokenizer' exclude each other")
         }
+        var endsAfterLayers = false
+        if let node = keys["post_t"] {
+            endsAfterLayers = node.scalar == "end"
+            if node.scalar != "start", !endsAfterLayers { node.complain("'post_t' takes start or end") }
+        }
         return Recipe(
             text: text, method: method, modules: modules(keys, known),
             base: keys["base_model"].flatMap { reference($0) }, parameters: parameters(keys["parameters"], known),
             workingType: keys["dtype"].flatMap { type($0, "dtype") },
             outputType: keys["out_dtype"].flatMap { type($0, "out_dtype") },
             tokenizer: keys["tokenizer"].flatMap(tokenizer) ?? keys["tokenizer_source"].flatMap(olderTokenizer),
-            chatTemplate: keys["chat_template"].flatMap { $0.text(of: "chat_template") }, unknownKeys: [])
+            chatTemplate: keys["chat_template"].flatMap { $0.text(of: "chat_template") },
+            endsAfterLayers: endsAfterLayers, unknownKeys: [])
     }
 
     private func modules(_ keys: [String: RecipeNode], _ known: [String]?) -> [Recipe.Module] {

@@ -25,6 +25,8 @@ public struct Recipe: Sendable {
     public var tokenizer: TokenizerSetting?
     /// `chat_template`.
     public var chatTemplate: String?
+    /// `post_t: end` (ours): tensors after the layers have a gradient's last value, not its first as in mergekit.
+    public var endsAfterLayers = false
     /// Keys that mean nothing here, with their lines: warned of, as mergekit ignores them.
     public var unknownKeys: [String]
 

@@ -13,7 +13,7 @@ enum ChatTemplates {
             {%- elif message['role'] == 'user' -%}
                 {{- '### Instruction:\\n' + message['content'] | trim + '\\n\\n' -}}
             {%- elif message['role'] == 'assistant' -%}
-                {{- '### Response:\\n' + message['content'] | trim + eos_token + '\\n\\n' -}}
+                {{- '### Response:\\n' + message['content'] | trim + '\\n\\n' -}}
             {%- endif -%}
         {%- endfor -%}
         {%- if add_generation_prompt -%}
