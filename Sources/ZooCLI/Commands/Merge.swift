@@ -114,7 +114,8 @@ package struct Merge: ZooCommand {
         guard !listMethods else { return try session.emit(Self.methods) }
         guard let recipe else { return }
         let models = MergeModels(catalogPath: session.catalogPath)
-        let plan = try self.plan(recipe, models, session)
+        var plan = try self.plan(recipe, models, session)
+        if let shortage = try shortage(plan, session) { plan.add(problem: shortage) }
         if !plan.problems.isEmpty || dryRun {
             for problem in plan.problems { session.note("zoo: problem: \(problem)") }
         }
@@ -189,7 +190,9 @@ package struct Merge: ZooCommand {
         if found.count > 20 { session.warn("\(found.count - 20) more tensors have such elements") }
     }
 
-    private func companions(_ plan: MergePlan, name: String, _ session: Session) throws -> [(name: String, file: HuggingFaceFolder.File)] {
+    private func companions(_ plan: MergePlan, name: String, _ session: Session) throws -> [(
+        name: String, file: HuggingFaceFolder.File
+    )] {
         var files: [(name: String, file: HuggingFaceFolder.File)] = [("mergekit_config.yml", .text(plan.recipe.text))]
         if let config = plan.config {
             files.append(("config.json", .text(JSONValue.object(config).text(indent: 2) + "\n")))
@@ -205,6 +208,17 @@ package struct Merge: ZooCommand {
             }
         }
         return files
+    }
+
+    /// What is missing on the disk, found with everything else that is wrong.
+    private func shortage(_ plan: MergePlan, _ session: Session) throws -> String? {
+        guard let out, plan.problems.isEmpty else { return nil }
+        var folder = HuggingFaceFolder()
+        folder.maximumShardBytes = try Self.shardSize(outShardSize)
+        do { try folder.checkSpace(for: plan.tensors.map(\.call.info), at: out) } catch let error as ZooError {
+            return error.message
+        }
+        return nil
     }
 
     /// The folder that will be written.

@@ -47,7 +47,7 @@ public struct HuggingFaceFolder: Sendable {
     ) throws -> [String] {
         let target = target.hasSuffix("/") ? String(target.dropLast()) : target
         try Self.check(target, replacing: replacing)
-        try checkSpace(for: source, at: target)
+        try checkSpace(for: source.tensorInfos, at: target)
         let parent = target.lastIndex(of: "/").map { String(target[..<$0]) } ?? "."
         let name = target.split(separator: "/").last.map(String.init) ?? target
         if !parent.isEmpty { try makeFolder(parent) }
@@ -92,10 +92,10 @@ public struct HuggingFaceFolder: Sendable {
     }
 
     /// The bytes that the folder will take: tensors, headers, files.
-    public func byteCount(of source: any TensorSource) -> Int {
+    public func byteCount(of tensors: [TensorInfo]) -> Int {
         // A header names every tensor, and so does the index.
-        let tensors = source.tensorInfos.reduce(0) { $0 + $1.byteCount + 2 * ($1.name.utf8.count + 128) }
-        return files.reduce(tensors) { sum, entry in
+        let weights = tensors.reduce(0) { $0 + $1.byteCount + 2 * ($1.name.utf8.count + 128) }
+        return files.reduce(weights) { sum, entry in
             switch entry.file {
             case .text(let text): return sum + text.utf8.count
             case .copy(let path):
@@ -108,8 +108,8 @@ public struct HuggingFaceFolder: Sendable {
     /// Looks whether there is room before anything is written.
     ///
     /// - Throws: `io` with what is needed and what is free.
-    public func checkSpace(for source: any TensorSource, at target: String) throws {
-        let needed = byteCount(of: source)
+    public func checkSpace(for tensors: [TensorInfo], at target: String) throws {
+        let needed = byteCount(of: tensors)
         let system = try ZooBase.FileSystem(of: target)
         guard needed > system.freeByteCount else { return }
         throw ZooError(

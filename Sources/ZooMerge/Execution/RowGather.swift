@@ -68,7 +68,9 @@ final class RowGather: Sendable {
             if code >= 0 {
                 // Consecutive rows that stay consecutive are one run.
                 var next = code + 1
-                while end < range.upperBound, plan.rows[member][end / width] == next { (end, next) = (end + width, next + 1) }
+                while end < range.upperBound, plan.rows[member][end / width] == next {
+                    (end, next) = (end + width, next + 1)
+                }
                 end = min(end, range.upperBound)
                 let source = Int(code) * width + element % width
                 try convert(member, source..<source + end - element, place, type)

@@ -26,7 +26,9 @@ public struct TensorStack: Sendable {
     /// Stacks tensors. Precondition: equal shapes, floating-point types.
     ///
     /// - Parameter workingType: the recipe's `dtype`.
-    public init(_ tensors: [Tensor], workingType: DType? = nil) { self.init(tensors, workingType: workingType, rows: nil) }
+    public init(_ tensors: [Tensor], workingType: DType? = nil) {
+        self.init(tensors, workingType: workingType, rows: nil)
+    }
 
     /// Stacks tensors whose rows are put into the order of a vocabulary. Precondition: shapes are equal but for rows.
     init(_ tensors: [Tensor], workingType: DType?, rows: RowPlan?) {

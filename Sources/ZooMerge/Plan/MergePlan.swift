@@ -66,6 +66,9 @@ public struct MergePlan: Sendable {
         warnings = recipe.unknownKeys
     }
 
+    /// Adds something that the caller has found and that makes the merge impossible.
+    public mutating func add(problem: String) { problems.append(problem) }
+
     /// The bytes of the result's tensors.
     public var byteCount: Int { tensors.reduce(0) { $0 + $1.call.info.byteCount } }
 

@@ -138,7 +138,8 @@ extension PlanBuilder {
             plan.chatTemplate = commonTemplate()
         } else if wanted.contains("{") || wanted.count >= 20 {
             if !wanted.contains("{") || wanted.count < 20 {
-                plan.warnings.append("chat_template '\(wanted.prefix(40))' is taken as text, which hardly is a template")
+                plan.warnings.append(
+                    "chat_template '\(wanted.prefix(40))' is taken as text, which hardly is a template")
             }
             plan.chatTemplate = wanted
         } else {

@@ -97,8 +97,10 @@ struct TokenizerWriter {
         if let known = config["added_tokens_decoder"]?.object {
             var decoder = JSONObject()
             for token in vocabulary.table.added {
-                let entry = known[String(token.id)] ?? .object(
-                    JSONObject([("content", .string(token.content))] + token.members.sorted { $0.0 < $1.0 }))
+                let entry =
+                    known[String(token.id)]
+                    ?? .object(
+                        JSONObject([("content", .string(token.content))] + token.members.sorted { $0.0 < $1.0 }))
                 decoder[String(token.id)] = entry
             }
             config["added_tokens_decoder"] = .object(decoder)

@@ -124,7 +124,9 @@ struct VocabularyPlan: Sendable {
     ) -> RowPlan.Given {
         func member(_ reference: ModelReference) -> Int? {
             let found = find(reference).flatMap { input in members.firstIndex { $0.input == input } }
-            if found == nil { problem("token '\(token)' takes its row from \(reference), which is not part of the merge") }
+            if found == nil {
+                problem("token '\(token)' takes its row from \(reference), which is not part of the merge")
+            }
             return found
         }
         switch source {
