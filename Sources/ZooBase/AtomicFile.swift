@@ -245,8 +245,19 @@ public func makeFolder(_ path: String) throws {
     }
 }
 
+/// Lets two folders of one file system change places: at any moment both names lead to a whole folder.
+///
+/// - Returns: false where the system or file system cannot.
+/// - Throws: `io` for any other failure.
+public func exchangeFolders(_ left: String, _ right: String) throws -> Bool {
+    let code = zoo_exchange_paths(left, right)
+    guard code != 0 else { return true }
+    if [ENOSYS, EINVAL, ENOTSUP].contains(code) { return false }
+    throw ZooError.system("exchange \(left) and \(right)", errno: code)
+}
+
 /// Makes a rename durable: syncs the folder that holds `path`. A file system that cannot is left alone.
-func syncFolder(of path: String) {
+public func syncFolder(of path: String) {
     let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     let descriptor = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return }

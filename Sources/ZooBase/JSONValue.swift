@@ -58,7 +58,8 @@ public enum JSONValue: Sendable, Hashable {
 public struct JSONObject: Sendable, Hashable, Sequence {
     /// The members in order.
     public private(set) var members: [(key: String, value: JSONValue)] = []
-    private var index: [String: Int] = [:]
+    /// Keys are equal byte for byte: tokens of vocabularies differ in nothing but how accents are written.
+    private var index: [ExactText: Int] = [:]
     /// Past this many members a hash index is kept; below it a scan is faster.
     private static let indexThreshold = 16
 
@@ -72,7 +73,8 @@ public struct JSONObject: Sendable, Hashable, Sequence {
     public var count: Int { members.count }
 
     private func position(_ key: String) -> Int? {
-        members.count > Self.indexThreshold ? index[key] : members.firstIndex { $0.key == key }
+        members.count > Self.indexThreshold
+            ? index[ExactText(key)] : members.firstIndex { ExactText.isSame($0.key, key) }
     }
 
     /// Whether the key is there.
@@ -93,7 +95,7 @@ public struct JSONObject: Sendable, Hashable, Sequence {
                 if members.count == Self.indexThreshold + 1 {
                     rebuildIndex()
                 } else if members.count > Self.indexThreshold {
-                    index[key] = members.count - 1
+                    index[ExactText(key)] = members.count - 1
                 }
             case (nil, nil): break
             }
@@ -102,7 +104,7 @@ public struct JSONObject: Sendable, Hashable, Sequence {
 
     private mutating func rebuildIndex() {
         index = [:]
-        for (position, member) in members.enumerated() { index[member.key] = position }
+        for (position, member) in members.enumerated() { index[ExactText(member.key)] = position }
     }
 
     /// Iterates the members in order.

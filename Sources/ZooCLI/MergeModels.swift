@@ -12,8 +12,12 @@ import ZooMerge
 #endif
 
 /// Opens the models that a recipe names: folders and files by path, everything else as selectors of the catalog.
-struct MergeModels {
-    let catalogPath: String
+final class MergeModels {
+    private let catalogPath: String
+    /// What was opened, in order: the inputs of the plan.
+    private(set) var opened: [SelectedCheckpoint] = []
+
+    init(catalogPath: String) { self.catalogPath = catalogPath }
 
     /// The models of one reference; a query may name several.
     func open(_ reference: ModelReference) throws -> [MergeInput] {
@@ -24,13 +28,16 @@ struct MergeModels {
                 .unsupported, "'\(whole)': adapters in recipes are not read yet",
                 hint: "merge the adapter into its model first")
         }
-        return try SelectorResolver(catalogPath: catalogPath).resolve([whole]).map { found in
+        let selected = try SelectorResolver(catalogPath: catalogPath).resolve([whole])
+        let inputs = try selected.map { found in
             let folder = found.row == nil && Self.isFolder(whole) ? whole : nil
             let source = try found.open()
             return MergeInput(
                 label: found.label, source: source, config: try folder.flatMap { try config(inFolder: $0) },
                 folder: folder)
         }
+        opened += selected
+        return inputs
     }
 
     private func config(inFolder folder: String) throws -> JSONObject? {

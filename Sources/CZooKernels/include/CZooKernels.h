@@ -22,6 +22,10 @@ bool zoo_parse_double(const char *text, size_t length, double *result);
 /// than on Linux.
 void zoo_start_writeback(int descriptor, int64_t offset, int64_t count);
 
+/// Lets two files or folders of one file system change places in one step. Returns 0, or the error number; ENOSYS or
+/// EINVAL where the system or file system cannot.
+int zoo_exchange_paths(const char *left, const char *right);
+
 /// How many of `count` elements at any alignment are NaN or infinite; `dtype` as in zoo_dtype (0 float32, 1 float64,
 /// 2 half, 3 bfloat16), 0 for other codes.
 uint64_t zoo_count_nonfinite(const void *input, int32_t dtype, size_t count);

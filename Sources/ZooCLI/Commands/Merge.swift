@@ -3,6 +3,7 @@ import ZooBase
 import ZooCatalog
 import ZooFormats
 import ZooMerge
+import ZooNN
 import ZooReport
 import ZooTensor
 
@@ -53,6 +54,34 @@ package struct Merge: ZooCommand {
     @Flag(help: "Refuse integer tensors that differ.")
     package var strictBuffers = false
 
+    @Flag(name: .customLong("fail-on-nonfinite"), help: "Refuse inputs with NaN or infinite elements.")
+    package var failOnNonFinite = false
+
+    @Option(help: "Batch-norm statistics: average, mixture, base, or recompute them on --bn-data.")
+    package var bn: BatchNormRule = .average
+
+    @Option(help: ArgumentHelp("Data for --bn recompute, and after a colon the split.", valueName: "file[:split]"))
+    package var bnData: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Average statistics over batches of this size, as PyTorch does. Default: exact, over all samples.",
+            valueName: "number"))
+    package var bnBatch: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "--bn recompute: an architecture file, or the name of a known architecture.", valueName: "name"))
+    package var architecture: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "--bn recompute: a number that the weights do not show: activation=tanh.", valueName: "key=value"))
+    package var set: [String] = []
+
+    @Flag(help: "Merge models of different architectures.")
+    package var allowCrimes = false
+
     @Flag(help: "Cut embeddings of different vocabularies to their common rows.")
     package var truncateEmbeddings = false
 
@@ -74,6 +103,9 @@ package struct Merge: ZooCommand {
         if tensorUnion, tensorIntersection {
             throw ValidationError("--tensor-union and --tensor-intersection exclude each other.")
         }
+        if (bn == .recompute) != (bnData != nil) { throw ValidationError("--bn recompute and --bn-data go together.") }
+        if bnBatch != nil, bn != .recompute { throw ValidationError("--bn-batch goes with --bn recompute.") }
+        if let bnBatch, bnBatch < 2 { throw ValidationError("--bn-batch takes a number from 2 on.") }
         if recipe == nil { throw ValidationError("A recipe is needed; 'zoo merge --list-methods' lists methods.") }
         if out == nil, !dryRun { throw ValidationError("An output folder or file is needed, or --dry-run.") }
     }
@@ -81,7 +113,9 @@ package struct Merge: ZooCommand {
     package func run(in session: Session) throws {
         guard !listMethods else { return try session.emit(Self.methods) }
         guard let recipe else { return }
-        let plan = try self.plan(recipe, session)
+        let models = MergeModels(catalogPath: session.catalogPath)
+        var plan = try self.plan(recipe, models, session)
+        if let shortage = try shortage(plan, session) { plan.add(problem: shortage) }
         if !plan.problems.isEmpty || dryRun {
             for problem in plan.problems { session.note("zoo: problem: \(problem)") }
         }
@@ -92,34 +126,37 @@ package struct Merge: ZooCommand {
             return
         }
         guard let out else { return }
-        try write(plan, to: out, session)
+        try write(plan, models, to: out, session)
+        try DerivedModel(
+            path: out, role: "merge \(plan.method.name)",
+            parents: zip(models.opened, plan.coefficients).map { .init(checkpoint: $0, coefficient: $1) }
+        ).record(session, dataset: bnData)
         try report(plan, written: out, session)
     }
 
     // MARK: Steps
 
-    private func plan(_ path: String, _ session: Session) throws -> MergePlan {
+    private func plan(_ path: String, _ models: MergeModels, _ session: Session) throws -> MergePlan {
         let text = String(decoding: try Bytes(mapping: path).array, as: UTF8.self)
         let recipe = try Recipe(text: text, file: path)
-        if recipe.tokenizer != nil || recipe.chatTemplate != nil {
-            throw ZooError(
-                .unsupported, "\(path): 'tokenizer', 'tokenizer_source' and 'chat_template' are not applied yet",
-                hint: "remove them; tokenizer files of the base model are copied as they are")
-        }
         var options = MergeOptions()
         options.seed = session.seed
         options.pairing = tensorUnion ? .union : tensorIntersection ? .intersection : .strict
         options.strictBuffers = strictBuffers
         options.truncatesEmbeddings = truncateEmbeddings
         options.imitatesReference = compat
-        let models = MergeModels(catalogPath: session.catalogPath)
+        options.batchNorm = bn
+        options.failsOnNonFinite = failOnNonFinite
+        options.mixesArchitectures = allowCrimes
         return try MergePlan(recipe, options: options) { try models.open($0) }
     }
 
-    private func write(_ plan: MergePlan, to out: String, _ session: Session) throws {
+    private func write(_ plan: MergePlan, _ models: MergeModels, to out: String, _ session: Session) throws {
         let isFile = out.hasSuffix(".safetensors")
         if !isFile { try HuggingFaceFolder.check(out, replacing: replace) }
         let merged = try MergedModel(plan)
+        defer { warnOfNonFinite(merged, session) }
+        let result = try recalibrated(merged, models, session)
         for name in try merged.differingBuffers() where !strictBuffers {
             session.warn("integer tensor '\(name)' differs between the models; the base's is taken")
         }
@@ -127,29 +164,73 @@ package struct Merge: ZooCommand {
         defer { progress.finish() }
         guard !isFile else {
             return try CheckpointWriters.write(
-                merged, to: out, metadata: plan.metadata, jobs: session.jobs
+                result, to: out, metadata: plan.metadata, jobs: session.jobs
             ) { progress.advance(by: $0) }
         }
-        var folder = HuggingFaceFolder()
-        folder.jobs = session.jobs
-        folder.metadata = plan.metadata.merging(SafetensorsWriter.defaultMetadata) { first, _ in first }
-        folder.maximumShardBytes = try Self.shardSize(outShardSize)
-        folder.files = companions(plan, name: out.split(separator: "/").last.map(String.init) ?? out)
-        _ = try folder.write(merged, to: out, replacing: replace) { progress.advance(by: $0) }
+        _ = try folder(plan, at: out, session).write(result, to: out, replacing: replace) { progress.advance(by: $0) }
     }
 
-    private func companions(_ plan: MergePlan, name: String) -> [(name: String, file: HuggingFaceFolder.File)] {
+    /// The merged model with batch-norm statistics as they were asked for; it is then in memory once.
+    private func recalibrated(
+        _ merged: MergedModel, _ models: MergeModels, _ session: Session
+    ) throws -> any TensorSource {
+        guard let bnData else { return merged }
+        let recipe = try BatchNormRecipe(data: bnData, labels: nil, batch: bnBatch)
+        let model = try OneArchitecture(
+            models.opened, inputShape: recipe.samples.inputShape, architecture: architecture, settings: set,
+            session: session)
+        return try recipe.statistics(model.graph, model.tensors).recalibrated(merged)
+    }
+
+    private func warnOfNonFinite(_ merged: MergedModel, _ session: Session) {
+        let found = merged.nonFinite.found
+        for (place, count) in found.prefix(20) {
+            session.warn("tensor '\(place.tensor)' of \(place.model) has \(count) elements that are NaN or infinite")
+        }
+        if found.count > 20 { session.warn("\(found.count - 20) more tensors have such elements") }
+    }
+
+    private func companions(_ plan: MergePlan, name: String, _ session: Session) throws -> [(
+        name: String, file: HuggingFaceFolder.File
+    )] {
         var files: [(name: String, file: HuggingFaceFolder.File)] = [("mergekit_config.yml", .text(plan.recipe.text))]
         if let config = plan.config {
             files.append(("config.json", .text(JSONValue.object(config).text(indent: 2) + "\n")))
         }
         if !noModelCard { files.append(("README.md", .text(plan.card(name: name)))) }
-        if !noCopyTokenizer, let folder = plan.donor?.folder {
-            for name in HuggingFaceFolder.companionNames where MergeModels.isReadable("\(folder)/\(name)") {
-                files.append((name, .copy(of: "\(folder)/\(name)")))
+        guard !noCopyTokenizer || plan.setsTokenizer else { return files }
+        let found = try plan.companionFiles(HuggingFaceFolder.companionNames)
+        for warning in found.warnings { session.warn(warning) }
+        for (name, file) in found.files {
+            switch file {
+            case .text(let text): files.append((name, .text(text)))
+            case .copy(let path): files.append((name, .copy(of: path)))
             }
         }
         return files
+    }
+
+    /// What is missing on the disk, found with everything else that is wrong.
+    private func shortage(_ plan: MergePlan, _ session: Session) throws -> String? {
+        guard let out, plan.problems.isEmpty else { return nil }
+        var folder = HuggingFaceFolder()
+        folder.maximumShardBytes = try Self.shardSize(outShardSize)
+        do { try folder.checkSpace(for: plan.tensors.map(\.call.info), at: out) } catch let error as ZooError {
+            return error.message
+        }
+        return nil
+    }
+
+    /// The folder that will be written.
+    private func folder(
+        _ plan: MergePlan, at out: String, _ session: Session
+    ) throws -> HuggingFaceFolder {
+        var folder = HuggingFaceFolder()
+        folder.jobs = session.jobs
+        folder.metadata = plan.metadata.merging(SafetensorsWriter.defaultMetadata) { first, _ in first }
+        folder.maximumShardBytes = try Self.shardSize(outShardSize)
+        folder.files = try companions(plan, name: out.split(separator: "/").last.map(String.init) ?? out, session)
+        return folder
     }
 
     /// `5B`, `200M`, `10K` or plain bytes; zero or less means no limit.
@@ -223,3 +304,5 @@ package struct Merge: ZooCommand {
         return table
     }
 }
+
+extension BatchNormRule: ExpressibleByArgument {}

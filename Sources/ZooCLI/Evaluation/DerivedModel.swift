@@ -1,3 +1,4 @@
+import Foundation
 import ZooBase
 import ZooCatalog
 
@@ -23,13 +24,42 @@ struct DerivedModel {
     /// What it was made of.
     var parents: [Parent]
 
+    /// The checkpoint of a file or folder that was named by its path and has been indexed.
+    private static func id(ofFile path: String, _ catalog: Catalog) throws -> Int64? {
+        guard let found = realpath(path, nil) else { return nil }
+        defer { free(found) }
+        let whole = String(cString: found)
+        func quoted(_ text: some StringProtocol) -> String { "'" + text.replacing("'", with: "''") + "'" }
+        // The file is a source of its own, or a member of a folder above it.
+        var conditions = ["s.path = \(quoted(whole))"]
+        for slash in whole.indices where whole[slash] == "/" && slash != whole.startIndex {
+            let (folder, member) = (whole[..<slash], whole[whole.index(after: slash)...])
+            conditions.append("s.path = \(quoted(folder)) AND c.path = \(quoted(member))")
+        }
+        let rows = try catalog.sql(
+            """
+            SELECT max(c.id), count(*) FROM checkpoint c JOIN source s ON s.id = c.source_id
+                WHERE \(conditions.map { "(\($0))" }.joined(separator: " OR ")) GROUP BY s.id ORDER BY 1 DESC
+            """
+        ).rows
+        return rows.first { $0[1].int == 1 }?[0].int.map(Int64.init)
+    }
+
     /// Records the model and its lineage; does nothing when no parent is catalogued.
+    ///
+    /// Parents that were named by their path are found when that file was indexed.
     ///
     /// - Throws: what indexing throws; `busy` when another process writes to the catalog.
     func record(_ session: Session, dataset: String? = nil) throws {
-        let known = parents.compactMap { parent in parent.checkpoint.row.map { ($0.id, parent.coefficient) } }
-        guard !known.isEmpty else { return }
+        let isCatalogued = parents.contains { $0.checkpoint.row != nil }
+        guard isCatalogued || FileManager.default.fileExists(atPath: session.catalogPath) else { return }
         let catalog = try Catalog(session.catalogPath)
+        let known = try parents.compactMap { parent in
+            try (parent.checkpoint.row?.id ?? Self.id(ofFile: parent.checkpoint.label, catalog)).map {
+                ($0, parent.coefficient)
+            }
+        }
+        guard !known.isEmpty else { return }
         var options = IndexOptions()
         options.zooName = Self.zooName
         options.jobs = session.jobs

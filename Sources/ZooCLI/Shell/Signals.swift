@@ -14,12 +14,14 @@ enum Signals {
     private static let asked = Atomic<Bool>(false)
 
     /// Installs the handlers: the first SIGINT or SIGTERM asks running work to stop at its next safe point, the second
-    /// ends the process at once with status 130. A closed pipe becomes an error of the write, not a signal.
+    /// ends the process at once with status 130. A closed pipe or a file past its limit becomes an error of the write,
+    /// not a signal.
     static func install() {
         // A handler must not run the lazy initialisers of globals: they are run here.
         _ = Cancellation.isRequested
         _ = asked.load(ordering: .relaxed)
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         // Some launchers start their children with these blocked, which would make the program unstoppable.
         var wanted = sigset_t()
         sigemptyset(&wanted)

@@ -47,6 +47,7 @@ public struct HuggingFaceFolder: Sendable {
     ) throws -> [String] {
         let target = target.hasSuffix("/") ? String(target.dropLast()) : target
         try Self.check(target, replacing: replacing)
+        try checkSpace(for: source.tensorInfos, at: target)
         let parent = target.lastIndex(of: "/").map { String(target[..<$0]) } ?? "."
         let name = target.split(separator: "/").last.map(String.init) ?? target
         if !parent.isEmpty { try makeFolder(parent) }
@@ -71,14 +72,49 @@ public struct HuggingFaceFolder: Sendable {
             names.append(name)
         }
         try Cancellation.check()
+        try place(temporary, at: target)
+        isDone = true
+        syncFolder(of: target)
+        return names
+    }
+
+    /// Gives the finished folder its name. A folder that is there changes places with it, so that the name leads to a
+    /// whole folder at any moment, and is removed then.
+    private func place(_ finished: String, at target: String) throws {
         if FileManager.default.fileExists(atPath: target) {
-            do { try FileManager.default.removeItem(atPath: target) } catch {
-                throw ZooError(.io, "cannot remove \(target)", cause: error)
+            let old = try exchangeFolders(finished, target) ? finished : target
+            do { try FileManager.default.removeItem(atPath: old) } catch {
+                throw ZooError(.io, "cannot remove \(old)", cause: error)
+            }
+            if old == finished { return }
+        }
+        guard rename(finished, target) == 0 else { throw ZooError.system("rename to \(target)", errno: errno) }
+    }
+
+    /// The bytes that the folder will take: tensors, headers, files.
+    public func byteCount(of tensors: [TensorInfo]) -> Int {
+        // A header names every tensor, and so does the index.
+        let weights = tensors.reduce(0) { $0 + $1.byteCount + 2 * ($1.name.utf8.count + 128) }
+        return files.reduce(weights) { sum, entry in
+            switch entry.file {
+            case .text(let text): return sum + text.utf8.count
+            case .copy(let path):
+                let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+                return sum + ((attributes?[.size] as? Int) ?? 0)
             }
         }
-        guard rename(temporary, target) == 0 else { throw ZooError.system("rename to \(target)", errno: errno) }
-        isDone = true
-        return names
+    }
+
+    /// Looks whether there is room before anything is written.
+    ///
+    /// - Throws: `io` with what is needed and what is free.
+    public func checkSpace(for tensors: [TensorInfo], at target: String) throws {
+        let needed = byteCount(of: tensors)
+        let system = try ZooBase.FileSystem(of: target)
+        guard needed > system.freeByteCount else { return }
+        throw ZooError(
+            .io, "cannot write \(target): it takes \(needed) bytes, \(system.freeByteCount) are free on its disk",
+            hint: "free disk space or write elsewhere; --dry-run shows the size")
     }
 
     /// - Throws: `usage` when the target must not be overwritten.

@@ -20,7 +20,7 @@ struct Selection {
     }
 
     /// Digits of a magnitude's bits, most significant first: shift and width.
-    private static func digits(isWide: Bool) -> [(shift: Int32, width: Int32)] {
+    static func digits(isWide: Bool) -> [(shift: Int32, width: Int32)] {
         isWide ? [(47, 16), (31, 16), (15, 16), (0, 15)] : [(15, 16), (0, 15)]
     }
 

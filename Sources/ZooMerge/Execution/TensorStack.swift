@@ -13,6 +13,8 @@ public struct TensorStack: Sendable {
     private let codes: [Int32]
     /// The type that inputs are rounded to before anything else, where it is narrower than theirs.
     private let rounding: KernelType?
+    /// Brings rows into the order of the result's vocabulary.
+    private let gather: RowGather?
 
     /// Elements of a block: a dozen of them stay in the second-level cache.
     static let blockLength = 4096
@@ -25,11 +27,19 @@ public struct TensorStack: Sendable {
     ///
     /// - Parameter workingType: the recipe's `dtype`.
     public init(_ tensors: [Tensor], workingType: DType? = nil) {
+        self.init(tensors, workingType: workingType, rows: nil)
+    }
+
+    /// Stacks tensors whose rows are put into the order of a vocabulary. Precondition: shapes are equal but for rows.
+    init(_ tensors: [Tensor], workingType: DType?, rows: RowPlan?) {
         // Types without a kernel (8-bit floats) are widened first; they are small.
         let stored = tensors.map { KernelType($0.dtype) == nil ? $0.converted(to: .float32) : $0 }
         let wanted = workingType.flatMap { KernelType($0) }
         self.tensors = stored
-        elementCount = stored.first?.elementCount ?? 0
+        gather = rows.map { rows in
+            RowGather(rows, stored, width: stored.first.map { $0.shape.dimensions.dropFirst().reduce(1, *) } ?? 1)
+        }
+        elementCount = gather?.elementCount ?? stored.first?.elementCount ?? 0
         codes = stored.compactMap { KernelType($0.dtype)?.rawValue }
         let isRounded = wanted != nil && wanted != .float64 && stored.contains { KernelType($0.dtype) != wanted }
         rounding = isRounded ? wanted : nil
@@ -43,6 +53,7 @@ public struct TensorStack: Sendable {
     func withStored(
         _ range: Range<Int>, _ body: (_ pointers: [UnsafeRawPointer?], _ codes: [Int32]) throws -> Void
     ) throws {
+        if let gather { return try withGathered(gather, range, body) }
         let slices = try tensors.map { tensor in
             try tensor.bytes.slice(range.lowerBound * tensor.dtype.byteCount, range.count * tensor.dtype.byteCount)
         }
@@ -63,6 +74,33 @@ public struct TensorStack: Sendable {
             try body(rounded, Array(repeating: rounding.rawValue, count: pointers.count))
         }
     }
+
+    private func withGathered(
+        _ gather: RowGather, _ range: Range<Int>,
+        _ body: (_ pointers: [UnsafeRawPointer?], _ codes: [Int32]) throws -> Void
+    ) throws {
+        let type: KernelType = isWide ? .float64 : .float32
+        let size = realSize * range.count, count = tensors.count
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: max(1, size * count), alignment: 64)
+        defer { memory.deallocate() }
+        for index in 0..<count { try gather.fetch(index, range, into: memory + index * size, type: type) }
+        let places = (0..<count).map { memory + $0 * size }
+        guard let rounding else {
+            return try body(places.map { UnsafeRawPointer($0) }, Array(repeating: type.rawValue, count: count))
+        }
+        let narrow = zoo_dtype_size(rounding.rawValue) * range.count
+        let rounded = UnsafeMutableRawPointer.allocate(byteCount: max(1, narrow * count), alignment: 64)
+        defer { rounded.deallocate() }
+        for index in 0..<count {
+            zoo_convert(places[index], type.rawValue, range.count, rounded + index * narrow, rounding.rawValue)
+        }
+        try body(
+            (0..<count).map { UnsafeRawPointer(rounded + $0 * narrow) },
+            Array(repeating: rounding.rawValue, count: count))
+    }
+
+    /// Makes the passes over all rows that must come first.
+    func prepare(jobs: Int) throws { try gather?.prepare(jobs: jobs) }
 
     /// Calls `body` with each block of a range, decoded.
     ///
@@ -131,6 +169,7 @@ public struct TensorStack: Sendable {
 
     /// Lets mapped pages of a range leave memory.
     func release(_ range: Range<Int>) {
+        if let gather { return gather.release(range) }
         for tensor in tensors {
             let size = tensor.dtype.byteCount
             (try? tensor.bytes.slice(range.lowerBound * size, range.count * size))?.releasePages()
@@ -141,15 +180,15 @@ public struct TensorStack: Sendable {
         if elementCount >= Self.releaseLimit / 4 { release(range) }
     }
 
-    /// Whether every input is finite in a range.
-    func isFinite(_ range: Range<Int>) throws -> Bool {
-        var finite = true
+    /// How many elements of each input are NaN or infinite in a range.
+    func nonFiniteCounts(_ range: Range<Int>) throws -> [Int] {
+        var counts = [Int](repeating: 0, count: tensors.count)
         try withStored(range) { pointers, codes in
-            for (pointer, code) in zip(pointers, codes) {
-                if let pointer, zoo_count_nonfinite(pointer, code, range.count) > 0 { finite = false }
+            for (index, pointer) in pointers.enumerated() {
+                if let pointer { counts[index] = Int(zoo_count_nonfinite(pointer, codes[index], range.count)) }
             }
         }
-        return finite
+        return counts
     }
 }
 

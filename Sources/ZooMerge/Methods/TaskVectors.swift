@@ -82,6 +82,8 @@ struct TaskVectorMerge: MergeKernel {
     var lambda: Double
     var shape: Shape
     var imitatesReference: Bool
+    /// The threshold of a model by its position, where trims span all tensors of a model; else they span this one.
+    var threshold: (@Sendable (_ position: Int, _ jobs: Int) throws -> Selection.Found?)?
 
     var passCount: Int {
         let isTrimmed = sparsifiers.contains {
@@ -119,6 +121,15 @@ struct TaskVectorMerge: MergeKernel {
     /// Finds thresholds for all models that are trimmed, in common passes.
     private func trims(_ stack: TensorStack, _ jobs: Int) throws -> [Trim?] {
         var trims = [Trim?](repeating: nil, count: models.count)
+        if let threshold {
+            for position in models.indices where sparsifiers[position].density < 1 {
+                trims[position] = try threshold(position, jobs).map {
+                    Trim(lowest: $0, first: nil, keepsEarly: true)
+                }
+            }
+            try countEquals(&trims, stack, jobs)
+            return trims
+        }
         let count = stack.elementCount
         let kept = try sparsifiers.map { try $0.keptRanks(count, imitatesReference: imitatesReference) }
         let trimmed = models.indices.filter { kept[$0] != nil }

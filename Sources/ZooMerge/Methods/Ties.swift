@@ -6,7 +6,9 @@ enum Ties: MergeMethod {
     static let name = "ties"
     static let summary = "task vectors trimmed to the largest, signs elected, agreeing values averaged"
     static let source = "arXiv 2306.01708"
-    static let parameters = TaskVectorParameters.family(normalise: true, rescale: false, consensus: true)
+    static let parameters = TaskVectorParameters.family(
+        normalise: true, rescale: false, consensus: true,
+        more: [.word("trim_scope", ["tensor", "model"], "what is trimmed at once: each tensor or the model (ours)")])
     static let base = BaseUse.required
     static let models = 1...Int.max
 

@@ -19,7 +19,7 @@ extension MergePlan {
             if isNewer { config["dtype"] = .string(type.rawValue) }
         }
         if let layers = layerCounts.values.max() { setLayers(layers, &config) }
-        if let rows = cutVocabulary {
+        if let rows = newVocabularySize {
             if config.contains("vocab_size") {
                 config["vocab_size"] = .int(Int64(rows))
             } else if var text = config["text_config"]?.object, text.contains("vocab_size") {

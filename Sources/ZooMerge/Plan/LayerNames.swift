@@ -52,6 +52,17 @@ public struct LayerNames: Sendable {
         embeddingNames.contains { name == $0 || name.hasSuffix("." + $0) }
     }
 
+    /// Names of tensors that may have a row per token; whether they do shows in how many rows they have.
+    private static let possibleNames = [
+        "output.weight", "lm_head.bias", "embed_out.bias", "cls.predictions.bias", "cls.predictions.decoder.weight",
+        "cls.predictions.decoder.bias", "predictions.bias", "predictions.decoder.weight", "predictions.decoder.bias",
+    ]
+
+    /// Whether the rows of a tensor may be tokens, if there are as many of them as of the input embedding.
+    static func mayHaveTokenRows(_ name: String) -> Bool {
+        possibleNames.contains { name == $0 || name.hasSuffix("." + $0) }
+    }
+
     /// Whether a tensor outside the layers comes after them: heads and final norms.
     static func isAfterLayers(_ name: String) -> Bool {
         if isHead(name) { return true }

@@ -34,6 +34,12 @@ public struct MergeOptions: Sendable {
     public var strictBuffers = false
     /// Cut embeddings of different vocabularies to the common rows.
     public var truncatesEmbeddings = false
+    /// What becomes of batch-norm statistics.
+    public var batchNorm = BatchNormRule.average
+    /// Refuse inputs with elements that are NaN or infinite.
+    public var failsOnNonFinite = false
+    /// Allow models of different architectures.
+    public var mixesArchitectures = false
     /// Fail and drop as the reference does where Zoo knows better.
     public var imitatesReference = false
 

@@ -9,6 +9,10 @@ public struct MergePlan: Sendable {
         public var call: MergeCall
         /// For each member: which input, and the tensor's name there.
         public var origins: [(input: Int, name: String)]
+        /// For tensors whose rows are tokens of another vocabulary than the result's: where each row comes from.
+        var rows: RowPlan?
+        /// For statistics of batch norm: how they are made instead.
+        var statistic: StatisticMerge?
     }
 
     /// The recipe.
@@ -31,8 +35,14 @@ public struct MergePlan: Sendable {
     public internal(set) var layerOrigins: [Int] = []
     /// Whether some models tie their head to the embedding and others do not.
     public internal(set) var unties = false
-    /// Rows of the embeddings when they were cut.
-    public internal(set) var cutVocabulary: Int?
+    /// Rows of the embeddings when they are not those of the configuration.
+    public internal(set) var newVocabularySize: Int?
+    /// Whether the result has statistics of batch norm that several models have a part in.
+    public internal(set) var hasStatistics = false
+    /// The vocabulary of recipes with a tokenizer.
+    var vocabulary: VocabularyPlan?
+    /// The chat template of recipes that name one.
+    public internal(set) var chatTemplate: String?
     /// What goes beyond the recipe.
     public let options: MergeOptions
 
@@ -55,6 +65,9 @@ public struct MergePlan: Sendable {
         self.options = options
         warnings = recipe.unknownKeys
     }
+
+    /// Adds something that the caller has found and that makes the merge impossible.
+    public mutating func add(problem: String) { problems.append(problem) }
 
     /// The bytes of the result's tensors.
     public var byteCount: Int { tensors.reduce(0) { $0 + $1.call.info.byteCount } }

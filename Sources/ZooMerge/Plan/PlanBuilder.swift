@@ -22,8 +22,10 @@ struct PlanBuilder {
         var base: Int?
     }
 
-    private var byReference: [ModelReference: [Int]] = [:]
-    private var infos: [[String: TensorInfo]] = []
+    private(set) var byReference: [ModelReference: [Int]] = [:]
+    private(set) var infos: [[String: TensorInfo]] = []
+    /// Plans of embeddings by their members.
+    var rowPlans: [[VocabularyPlan.Member]: RowPlan] = [:]
     private var counts: [[String: Int]] = []
     private var listed: [String: Int] = [:]
     /// Problems of one kind past this many are counted, not listed.
@@ -31,7 +33,7 @@ struct PlanBuilder {
 
     init(_ plan: MergePlan) { self.plan = plan }
 
-    private mutating func problem(_ text: String, kind: String = "") {
+    mutating func problem(_ text: String, kind: String = "") {
         listed[kind, default: 0] += 1
         if kind.isEmpty || listed[kind, default: 0] <= Self.most { plan.problems.append(text) }
     }
@@ -42,12 +44,47 @@ struct PlanBuilder {
             slices[module.name] = try module.slices.map { try open($0, module, resolve) }
         }
         guard plan.problems.isEmpty else { return }
+        checkArchitectures()
+        planVocabulary()
+        planChatTemplate()
         for module in plan.recipe.modules { plan(module: module.name, slices[module.name] ?? []) }
+        checkTrims()
         plan.tensors.sort { $0.call.info.name.utf8.lexicographicallyPrecedes($1.call.info.name.utf8) }
         for (kind, count) in listed.sorted(by: { $0.key < $1.key }) where !kind.isEmpty && count > Self.most {
             plan.problems.append("\(count - Self.most) more \(kind)")
         }
         if plan.tensors.isEmpty, plan.problems.isEmpty { problem("the models have no tensor in common") }
+        planStatistics()
+    }
+
+    /// Trims over whole models have one density for a model.
+    private mutating func checkTrims() {
+        var densities: [Int: Set<Double>] = [:]
+        for tensor in plan.tensors where ModelTrims.applies(to: tensor.call) {
+            for member in tensor.call.others.map({ tensor.call.members[$0] }) {
+                densities[member.model, default: []].insert(member.parameters.number("density"))
+            }
+        }
+        for (model, values) in densities.sorted(by: { $0.key < $1.key }) where values.count > 1 {
+            problem(
+                "trim_scope: model takes one density for all tensors of a model, \(plan.inputs[model].label) has "
+                    + "\(values.count)")
+        }
+    }
+
+    /// Models of different architectures have nothing in common but names.
+    private mutating func checkArchitectures() {
+        guard !plan.options.mixesArchitectures else { return }
+        var found: [(name: String, label: String)] = []
+        for input in plan.inputs {
+            guard let config = input.config else { continue }
+            let kinds = config["architectures"]?.array?.compactMap(\.string) ?? []
+            guard let name = kinds.first ?? config["model_type"]?.string else { continue }
+            if !found.contains(where: { $0.name == name }) { found.append((name, input.label)) }
+        }
+        guard found.count > 1 else { return }
+        let list = found.map { "\($0.label) is \($0.name)" }.joined(separator: ", ")
+        problem("the models have different architectures: \(list); merge them all the same with --allow-crimes")
     }
 
     // MARK: Models
@@ -150,7 +187,7 @@ struct PlanBuilder {
         for (slice, after) in [(first, false), (last, true)] {
             for name in names(slice, inModule) where LayerNames.place(of: name) == nil {
                 guard LayerNames.isAfterLayers(name) == after else { continue }
-                add(name, slice, t: 0) { _ in name }
+                add(name, slice, t: after && plan.recipe.endsAfterLayers ? 1 : 0) { _ in name }
             }
         }
     }
@@ -260,11 +297,19 @@ struct PlanBuilder {
             }
         }
         guard !found.isEmpty else { return }
-        guard let info = outputInfo(name, found) else { return }
+        var rows: RowPlan?
+        var fitted: TensorInfo?
+        if plan.vocabulary != nil, found.allSatisfy({ hasTokenRows($0.info, $0.entry.input) }) {
+            let members = found.map {
+                VocabularyPlan.Member(input: $0.entry.input, rows: $0.info.shape[0], isBase: $0.entry.isBase)
+            }
+            (rows, fitted) = planRows(name, found.map(\.info), members)
+        }
+        guard let info = fitted ?? outputInfo(name, found) else { return }
         var call = MergeCall(
             info: info, members: [],
             parameters: values(name, slice, nil, isPerModel: false, t, name))
-        call.isEmbedding = LayerNames.isEmbedding(name)
+        call.isEmbedding = LayerNames.isEmbedding(name) || fitted != nil
         call.isOptional = isOptional
         call.seed = plan.options.seed
         call.imitatesReference = plan.options.imitatesReference
@@ -275,7 +320,7 @@ struct PlanBuilder {
                     parameters: values(name, slice, entry, isPerModel: true, t, inputName)))
         }
         checkKernel(call, found.count)
-        plan.tensors.append(.init(call: call, origins: found.map { ($0.entry.input, $0.name) }))
+        plan.tensors.append(.init(call: call, origins: found.map { ($0.entry.input, $0.name) }, rows: rows))
     }
 
     /// Finds bad parameters now rather than in the middle of the work.
@@ -286,7 +331,7 @@ struct PlanBuilder {
         }
     }
 
-    private func tiedName(_ input: Int) -> String? {
+    func tiedName(_ input: Int) -> String? {
         plan.inputs[input].source.tensorInfos.first { LayerNames.isInput($0.name) }?.name
     }
 
@@ -313,7 +358,7 @@ struct PlanBuilder {
                 return nil
             }
             info.shape = shape
-            if LayerNames.isInput(name) { plan.cutVocabulary = shape[0] }
+            if LayerNames.isInput(name) { plan.newVocabularySize = shape[0] }
             plan.warnings.append("tensor '\(name)' is cut to \(shape[0]) rows")
         }
         guard info.dtype.isFloatingPoint else { return info }

@@ -6,7 +6,7 @@ extension Recipe {
     /// Keys of a recipe's top level.
     static let topKeys = [
         "merge_method", "models", "slices", "modules", "base_model", "parameters", "dtype", "out_dtype",
-        "tokenizer_source", "tokenizer", "chat_template",
+        "tokenizer_source", "tokenizer", "chat_template", "post_t",
     ]
 
     /// Reads a recipe.
@@ -83,13 +83,19 @@ struct RecipeDecoder {
         if keys["tokenizer"] != nil, let older = keys["tokenizer_source"] {
             older.complain("'tokenizer_source' and 'tokenizer' exclude each other")
         }
+        var endsAfterLayers = false
+        if let node = keys["post_t"] {
+            endsAfterLayers = node.scalar == "end"
+            if node.scalar != "start", !endsAfterLayers { node.complain("'post_t' takes start or end") }
+        }
         return Recipe(
             text: text, method: method, modules: modules(keys, known),
             base: keys["base_model"].flatMap { reference($0) }, parameters: parameters(keys["parameters"], known),
             workingType: keys["dtype"].flatMap { type($0, "dtype") },
             outputType: keys["out_dtype"].flatMap { type($0, "out_dtype") },
             tokenizer: keys["tokenizer"].flatMap(tokenizer) ?? keys["tokenizer_source"].flatMap(olderTokenizer),
-            chatTemplate: keys["chat_template"].flatMap { $0.text(of: "chat_template") }, unknownKeys: [])
+            chatTemplate: keys["chat_template"].flatMap { $0.text(of: "chat_template") },
+            endsAfterLayers: endsAfterLayers, unknownKeys: [])
     }
 
     private func modules(_ keys: [String: RecipeNode], _ known: [String]?) -> [Recipe.Module] {
@@ -239,34 +245,6 @@ struct RecipeDecoder {
         }
         return setting(value, name).map {
             Setting.Condition(filter: keys["filter"].flatMap { $0.text(of: "filter") }, value: $0)
-        }
-    }
-
-    // MARK: Tokenizer
-
-    private func tokenizer(_ node: RecipeNode) -> TokenizerSetting? {
-        guard let keys = node.members(known: ["source", "tokens", "pad_to_multiple_of"], of: "tokenizer") else {
-            return nil
-        }
-        var padding: Int?
-        if let given = keys["pad_to_multiple_of"] {
-            padding = given.number.flatMap { Int(exactly: $0) }
-            if padding.map({ $0 < 1 }) ?? true { given.complain("'pad_to_multiple_of' takes a number from 1 on") }
-        }
-        return TokenizerSetting(
-            source: keys["source"].flatMap(tokenizerSource) ?? .union, padding: padding,
-            tokens: keys["tokens"]?.keys ?? [])
-    }
-
-    private func olderTokenizer(_ node: RecipeNode) -> TokenizerSetting? {
-        tokenizerSource(node).map { TokenizerSetting(source: $0, padding: nil, tokens: []) }
-    }
-
-    private func tokenizerSource(_ node: RecipeNode) -> TokenizerSetting.Source? {
-        switch node.scalar {
-        case "union": .union
-        case "base": .base
-        default: reference(node).map { .model($0) }
         }
     }
 }

@@ -25,6 +25,8 @@ public struct Recipe: Sendable {
     public var tokenizer: TokenizerSetting?
     /// `chat_template`.
     public var chatTemplate: String?
+    /// `post_t: end` (ours): tensors after the layers have a gradient's last value, not its first as in mergekit.
+    public var endsAfterLayers = false
     /// Keys that mean nothing here, with their lines: warned of, as mergekit ignores them.
     public var unknownKeys: [String]
 
@@ -79,24 +81,4 @@ public struct ModelReference: Sendable, Hashable, CustomStringConvertible {
 
     /// As in a recipe: `path+adapter`.
     public var description: String { adapter.map { "\(path)+\($0)" } ?? path }
-}
-
-/// Where the tokenizer of the result comes from.
-public struct TokenizerSetting: Sendable {
-    /// Whose vocabulary.
-    public enum Source: Sendable, Hashable {
-        /// The base model's, else the first model's.
-        case base
-        /// The base model's with every token of the others added.
-        case union
-        /// One model's.
-        case model(ModelReference)
-    }
-
-    /// Whose vocabulary.
-    public var source: Source
-    /// `pad_to_multiple_of`.
-    public var padding: Int?
-    /// Names under `tokens`, whose rows have sources of their own.
-    public var tokens: [String]
 }
