@@ -65,7 +65,8 @@ struct AlignmentWork {
         options.jobs = session.jobs
         let matching = try WeightMatching(spaces, a: a, b: b, options: options)
         let aligned = try matching.permutations.apply(to: b).stateDict()
-        let check = try OutputEquality(pair.graph, b, aligned, samples: samples?.samples, seed: session.seed)
+        let check = try OutputEquality(
+            pair.graph, b, aligned, samples: samples?.samples, seed: session.seed, jobs: session.jobs)
         guard check.holds else {
             throw ZooError(
                 .internal,
