@@ -8,7 +8,8 @@ both tools on each recipe in float32, and computes every tensor in float64 with 
 largest element of a tensor: the largest differences Zoo - mergekit, Zoo - float64, mergekit - float64; how many elements
 of the two tools differ by more than 1e-6; and the causes of those: `tie` when the change is exactly as large as the last
 one kept (a trim must choose among equals: Zoo keeps the earliest, torch.topk and argsort promise no order), `edge` when a
-score or a sum of signs is within float32 rounding of its threshold, `other` for the rest, which must be 0. `equals` counts
+score or a sum of signs is within float32 rounding of its threshold, `theirs` when Zoo is within 1e-7 of float64 and mergekit
+is not (it sums norms and products of whole tensors in float32), `other` for the rest, which must be 0. `equals` counts
 elements whose change is equal to the last one kept.
 
 mergekit sorts a random sample of tensors above a million elements in arcee_fusion: choose sizes below.
@@ -321,7 +322,7 @@ def compare(method, options, folder, made):
                   MergeOptions(allow_crimes=True, copy_tokenizer=False, quiet=True, write_model_card=False))
     kit = load_file(os.path.join(theirs, "model.safetensors")) if has else zoo
     row = {"method": method, "zoo-mergekit": 0.0, "zoo-float64": 0.0, "mergekit-float64": 0.0, "elements": 0,
-           "beyond": 0, "tie": 0, "edge": 0, "other": 0, "equals": 0}
+           "beyond": 0, "tie": 0, "edge": 0, "theirs": 0, "other": 0, "equals": 0}
     for name in zoo:
         xs = [made[n][1][name] for n in names]
         start = made["base" if base == "base" else names[0]][1][name]
@@ -338,7 +339,9 @@ def compare(method, options, folder, made):
         row["beyond"] += int(beyond.sum())
         row["tie"] += int((beyond & marks.tie).sum())
         row["edge"] += int((beyond & marks.edge & ~marks.tie).sum())
-        row["other"] += int((beyond & ~marks.edge & ~marks.tie).sum())
+        exactly = np.abs(x - exact) <= 1e-7 * scale
+        row["theirs"] += int((beyond & exactly & ~marks.edge & ~marks.tie).sum())
+        row["other"] += int((beyond & ~exactly & ~marks.edge & ~marks.tie).sum())
         row["equals"] += marks.equals
     if not has:
         row.update({"zoo-mergekit": "not in this mergekit", "mergekit-float64": "-", "beyond": "-"})

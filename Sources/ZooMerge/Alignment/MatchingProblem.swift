@@ -20,8 +20,9 @@ struct MatchingProblem {
     /// One term of each tensor, from which the objective is computed.
     private let whole: [UnfoldedPair]
 
-    /// Rows that one product takes at a time: enough to be fast, and fixed, so that the bits do not depend on `jobs`.
-    private static let rowBlock = 128
+    /// Rows that one product takes at a time: enough to be fast, and fixed by the size, so that the bits do not depend on
+    /// `jobs`.
+    private static func rowBlock(_ count: Int) -> Int { count > 256 ? 256 : 128 }
 
     init(_ spaces: [PermutationSpaces.Space], _ a: any TensorSource, _ b: any TensorSource, jobs: Int) throws {
         let shapes = Dictionary(a.tensorInfos.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
@@ -110,9 +111,9 @@ struct MatchingProblem {
         try sum.withUnsafeMutableBufferPointer { buffer in
             guard let base = buffer.baseAddress else { return }
             nonisolated(unsafe) let (sum, moved) = (base, moved)
-            let blocks = (count + Self.rowBlock - 1) / Self.rowBlock
+            let length = Self.rowBlock(count), blocks = (count + length - 1) / length
             try Parallel.forEach(count: blocks, jobs: jobs) { block in
-                let rows = block * Self.rowBlock..<min(count, (block + 1) * Self.rowBlock)
+                let rows = block * length..<min(count, (block + 1) * length)
                 for (index, term) in terms.enumerated() {
                     term.a.withPointer { a in
                         DenseAlgebra.multiply(
