@@ -215,6 +215,8 @@ import ZooTestSupport
         #expect(last < first)
         #expect(merged.coefficients.count == merged.rowNames.count && merged.coefficients.allSatisfy { $0.count == 2 })
         #expect(merged.predictions.map { $0.reduce(0, +) } == tasks.map(\.samples.count))
+        #expect(merged.startPredictions.map { $0.reduce(0, +) } == tasks.map(\.samples.count))
+        #expect(merged.collapsedTasks.allSatisfy { merged.predictions[$0].max() ?? 0 > 75 })
         let again = try AdaMerging(base.graph, base: base.state, tasks: tasks, options: options)
         #expect(again.coefficients == merged.coefficients)
     }
