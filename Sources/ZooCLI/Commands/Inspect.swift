@@ -38,9 +38,7 @@ package struct Inspect: ZooCommand {
     /// The file, or where the catalog says that a checkpoint lies.
     private func place(_ session: Session) throws -> String {
         let isID = file.allSatisfy(\.isWholeNumber)
-        guard !SelectorResolver.isPlace(file),
-            isID || file.contains("@") || file.contains("+") || file.hasPrefix("where:")
-        else {
+        guard !SelectorResolver.isPlace(file), isID || file.contains("@") || file.hasPrefix("where:") else {
             return file
         }
         let selected = try SelectorResolver(catalogPath: session.catalogPath).resolveOne(file)
