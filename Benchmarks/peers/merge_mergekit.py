@@ -1,9 +1,10 @@
 """`zoo merge` beside mergekit: the same recipe over the same files in the same run.
 
-    venv/bin/python merge_mergekit.py ZOO [--megabytes 500] [--models 3]
+    venv/bin/python merge_mergekit.py ZOO [--megabytes 500] [--models 2]
         [--dtype float32|bfloat16] [--methods linear,ties,…] [--folder DIR] [--repeat 1]
 
-mergekit lives in a virtual environment of its own (Benchmarks/peers/mergekit.sh makes it). Writes synthetic models of
+`--models` counts the models that are merged; a base comes beside them where a method takes one. Methods of two take two.
+`--prepare` writes the models and stops. mergekit lives in a virtual environment of its own (Benchmarks/peers/mergekit.sh makes it). Writes synthetic models of
 one llama layout, runs both tools on each recipe with warm files, prints seconds, ratio, peak resident memory of both
 (as the system counts it, mapped file pages included) and the largest difference of any tensor relative to its largest
 element.
@@ -85,7 +86,7 @@ def write_models(folder, count, shapes, config, dtype):
 
 def recipe(method, paths, dtype):
     values, parameters, needs_base = RECIPES[method]
-    models = paths[:2] if method in TWO else paths if not needs_base else paths[1:]
+    models = paths[:2] if method in TWO else paths[1:]
     text = f"merge_method: {method}\ndtype: {dtype}\nmodels:\n"
     for path in models:
         text += f"- model: {path}\n" + (f"  parameters: {{{values}}}\n" if values else "")
@@ -144,7 +145,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("zoo")
     parser.add_argument("--megabytes", type=float, default=500)
-    parser.add_argument("--models", type=int, default=3)
+    parser.add_argument("--models", type=int, default=2)
+    parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--methods", default="linear,task_arithmetic,ties,dare_ties,slerp")
     parser.add_argument("--folder", default="merge-benchmark")
@@ -154,14 +156,17 @@ def main():
     dtype = getattr(torch, options.dtype)
     shapes, config = layout(options.megabytes, dtype)
     folder = os.path.join(options.folder, f"{options.dtype}-{options.megabytes:g}")
-    paths = write_models(folder, options.models, shapes, config, dtype)
+    paths = write_models(folder, options.models + 1, shapes, config, dtype)
+    if options.prepare:
+        return
     for method in options.methods.split(","):
         text = recipe(method, paths, options.dtype)
         file = os.path.join(folder, f"{method}.yaml")
         with open(file, "w") as handle:
             handle.write(text)
         ours, theirs = os.path.join(folder, "out-zoo"), os.path.join(folder, "out-mergekit")
-        row = {"method": method, "models": options.models, "megabytes": options.megabytes, "dtype": options.dtype}
+        count = 2 if method in TWO else options.models
+        row = {"method": method, "models": count, "megabytes": options.megabytes, "dtype": options.dtype}
         times = {"zoo": [], "mergekit": []}
         for _ in range(options.repeat):
             for out in (ours, theirs):

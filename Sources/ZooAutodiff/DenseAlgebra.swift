@@ -16,6 +16,17 @@ public enum DenseAlgebra {
             transposeB ? depth : columns, beta, c, columns)
     }
 
+    /// The same in single precision.
+    public static func multiply(
+        _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, transposeA: Bool = false, transposeB: Bool = false,
+        rows: Int, columns: Int, depth: Int, adding beta: Float = 0, into c: UnsafeMutablePointer<Float>
+    ) {
+        guard rows > 0, columns > 0, depth > 0 else { return }
+        Float.gemm(
+            transposeA, transposeB, rows, columns, depth, a, transposeA ? rows : depth, b,
+            transposeB ? depth : columns, beta, c, columns)
+    }
+
     /// X of X·S = B for a symmetric positive definite S `[n, n]` and B `[rows, n]`, by Cholesky; nil when a pivot is
     /// not positive.
     public static func solve(_ s: [Double], size n: Int, rightSides b: [Double], rows: Int) -> [Double]? {

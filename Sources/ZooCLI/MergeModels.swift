@@ -2,6 +2,7 @@ import ZooBase
 import ZooCatalog
 import ZooFormats
 import ZooMerge
+import ZooTensor
 
 #if canImport(Glibc)
     import Glibc
@@ -21,26 +22,38 @@ final class MergeModels {
 
     /// The models of one reference; a query may name several.
     func open(_ reference: ModelReference) throws -> [MergeInput] {
+        let resolver = SelectorResolver(catalogPath: catalogPath)
         // A path may hold a plus sign of its own.
         let whole = reference.description
-        guard reference.adapter == nil || Self.isReadable(whole) else {
-            throw ZooError(
-                .unsupported, "'\(whole)': adapters in recipes are not read yet",
-                hint: "merge the adapter into its model first")
+        let found: [SelectedCheckpoint]
+        if let adapter = reference.adapter, !Self.isReadable(whole) {
+            found = try resolver.resolve(reference.path, adapter: adapter)
+        } else {
+            found = try resolver.resolve([whole])
         }
-        let selected = try SelectorResolver(catalogPath: catalogPath).resolve([whole])
-        let inputs = try selected.map { found in
-            let folder = found.row == nil && Self.isFolder(whole) ? whole : nil
-            let source = try found.open()
-            return MergeInput(
-                label: found.label, source: source, config: try folder.flatMap { try config(inFolder: $0) },
-                folder: folder)
-        }
-        opened += selected
-        return inputs
+        opened += found
+        return try found.map { try input($0) }
     }
 
-    private func config(inFolder folder: String) throws -> JSONObject? {
+    private func input(_ checkpoint: SelectedCheckpoint) throws -> MergeInput {
+        let folder = checkpoint.place.flatMap { Self.isFolder($0) ? $0 : nil }
+        let source = try checkpoint.open()
+        let config = try folder.flatMap { try self.config(inFolder: $0) }
+        return MergeInput(
+            label: checkpoint.label, source: source, config: config.map { Self.adapted($0, source) }, folder: folder)
+    }
+
+    /// A configuration with the vocabulary of embeddings that an adapter replaced.
+    static func adapted(_ config: JSONObject, _ source: any TensorSource) -> JSONObject {
+        guard let adapted = source as? AdaptedSource, let rows = adapted.replacedVocabulary,
+            config.contains("vocab_size")
+        else { return config }
+        var config = config
+        config["vocab_size"] = .int(Int64(rows))
+        return config
+    }
+
+    func config(inFolder folder: String) throws -> JSONObject? {
         let path = "\(folder)/config.json"
         guard Self.isReadable(path) else { return nil }
         let json = try ZooError.locate(path) { try JSONParser.parse(try Bytes(mapping: path)) }
@@ -50,7 +63,7 @@ final class MergeModels {
 
     static func isReadable(_ path: String) -> Bool { access(path, R_OK) == 0 }
 
-    private static func isFolder(_ path: String) -> Bool {
+    static func isFolder(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }

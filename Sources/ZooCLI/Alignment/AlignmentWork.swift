@@ -64,8 +64,9 @@ struct AlignmentWork {
         options.restarts = command.restarts
         options.jobs = session.jobs
         let matching = try WeightMatching(spaces, a: a, b: b, options: options)
-        let aligned = try matching.permutations.apply(to: b).stateDict()
-        let check = try OutputEquality(pair.graph, b, aligned, samples: samples?.samples, seed: session.seed)
+        let aligned = try Self.stateDict(matching.permutations.apply(to: b), jobs: session.jobs)
+        let check = try OutputEquality(
+            pair.graph, b, aligned, samples: samples?.samples, seed: session.seed, jobs: session.jobs)
         guard check.holds else {
             throw ZooError(
                 .internal,
@@ -82,6 +83,15 @@ struct AlignmentWork {
         if let path = command.mergeTo { try write(merged(a, aligned), path, "aligned mean", [0.5, 0.5], &report) }
         if let path = command.figure { try report.draw(to: path) }
         return report
+    }
+
+    /// All tensors of a source, made by several threads.
+    private static func stateDict(_ source: any TensorSource, jobs: Int) throws -> StateDict {
+        let names = source.tensorInfos.map(\.name)
+        let tensors = try Parallel.map(count: names.count, jobs: jobs) { try source.tensor(named: names[$0]) }
+        var state = StateDict()
+        for (name, tensor) in zip(names, tensors) { state[name] = tensor }
+        return state
     }
 
     private func statistics() throws -> BatchNormStatistics? {

@@ -81,7 +81,8 @@ final class ArchitectureLibrary {
     ) throws -> ChosenArchitecture {
         let request = ArchitectureRequest(
             tensors: tensors, inputShape: inputShape,
-            config: try checkpoint.row.map { try beside.updated(with: config(of: $0.modelID)) } ?? beside,
+            config: try (checkpoint.row ?? checkpoint.baseRow).map { try beside.updated(with: config(of: $0.modelID)) }
+                ?? beside,
             settings: settings)
         if let known = chosen[request] { return try known.get() }
         let result = Result { try resolver.choose(request, explicit: explicit) }.mapError(ZooError.wrap)

@@ -64,7 +64,7 @@ struct TextModel {
         _ session: Session, defaults: JSONObject = JSONObject()
     ) throws {
         let path = checkpoint.label
-        let folder = Self.folder(path)
+        let folder = Self.folder(checkpoint.place ?? path)
         var config = try folder.map { try Self.object($0 + "/config.json") } ?? JSONObject()
         let pooling = try folder.map { try Self.object($0 + "/1_Pooling/config.json") } ?? JSONObject()
         if pooling["pooling_mode_cls_token"]?.bool == true {

@@ -174,17 +174,20 @@ struct FuseWork {
         let means = (0..<tasks).map { task in
             merged.coefficients.reduce(0) { $0 + $1[task] } / Double(merged.coefficients.count)
         }
-        for (task, counts) in merged.predictions.enumerated() {
-            let largest = counts.max() ?? 0
-            if largest == counts.reduce(0, +) {
-                session.warn("every sample of \(models.checkpoints[task + 1].label) is predicted as one class")
-            }
+        for task in merged.collapsedTasks {
+            let counts = merged.predictions[task], total = counts.reduce(0, +)
+            session.warn(
+                "the predictions for \(models.checkpoints[task + 1].label) have collapsed: \(counts.max() ?? 0) of "
+                    + "\(total) samples in one class, \(counts.count { $0 == 0 }) of \(counts.count) classes never; "
+                    + "certainty is not correctness (try fewer --steps, a smaller --start, or --per task)")
         }
         var object = details([1] + means, [0] + data.map(\.count))
         object["coefficients"] = .object(
             JSONObject(
                 zip(merged.rowNames, merged.coefficients).map { ($0, .array($1.map { .double($0) })) }))
         object["losses"] = .array(merged.losses.map { .double($0) })
+        object["start_predictions"] = .array(
+            merged.startPredictions.map { .array($0.map { .int(Int64($0)) }) })
         object["predictions"] = .array(merged.predictions.map { .array($0.map { .int(Int64($0)) }) })
         return Result(
             state: merged.state, coefficients: [1] + means, details: object,

@@ -17,12 +17,31 @@ public struct SelectedCheckpoint: Sendable {
     public let label: String
     /// Its row, when it is in the catalog.
     public let row: CheckpointRow?
+    /// The file or folder it was named by; nil for what the catalog found. With an adapter: the base's.
+    public let place: String?
+    /// The row of the base, when an adapter is added to a catalogued checkpoint.
+    public let baseRow: CheckpointRow?
     private let opener: @Sendable () throws -> any TensorSource
 
-    init(label: String, row: CheckpointRow?, opener: @escaping @Sendable () throws -> any TensorSource) {
+    init(
+        label: String, row: CheckpointRow?, place: String? = nil, baseRow: CheckpointRow? = nil,
+        opener: @escaping @Sendable () throws -> any TensorSource
+    ) {
         self.label = label
         self.row = row
+        self.place = place
+        self.baseRow = baseRow
         self.opener = opener
+    }
+
+    /// The checkpoint with an adapter merged into it, tensor by tensor when it is read.
+    fileprivate func adding(_ adapter: String, at location: String) -> SelectedCheckpoint {
+        let label = "\(label)+\(adapter)"
+        return SelectedCheckpoint(label: label, row: nil, place: place, baseRow: row ?? baseRow) { [self] in
+            let found = try Adapter.open(location)
+            let base = try open()
+            return try ZooError.locate(label) { try AdaptedSource(base: base, adapter: found) }
+        }
     }
 
     /// Its tensors; reads the table of contents.
@@ -32,6 +51,8 @@ public struct SelectedCheckpoint: Sendable {
 /// Finds what selectors mean, the same everywhere a model is meant: a catalog id (`412`), a path to a file or Hugging
 /// Face folder, a member (`zoo.zip!/trial_3/checkpoint_000050/checkpoints`), `NAME@EPOCH|@last|@best`, or a query in
 /// quotes that starts with `where:`.
+///
+/// `BASE+ADAPTER` is any of these with a LoRA adapter, a folder or member, merged into it.
 ///
 /// A path that exists wins over a model of the same name; an id made of digits wins over a file of that name (write
 /// `./412` for the file).
@@ -52,10 +73,33 @@ public struct SelectorResolver: Sendable {
         var catalog: Catalog?
         return try selectors.flatMap { text -> [SelectedCheckpoint] in
             if let file = file(text) { return [file] }
+            if let (base, adapter) = try Self.split(text) { return try resolve(base, adapter: adapter) }
             let opened = try catalog ?? open(for: text)
             catalog = opened
             return try opened.resolve(text).map(selected)
         }
+    }
+
+    /// The checkpoints of a selector with an adapter merged into each.
+    ///
+    /// - Parameter adapter: a folder as PEFT writes it, its weights, a member of an archive, or what the catalog has of one.
+    public func resolve(_ base: String, adapter: String) throws -> [SelectedCheckpoint] {
+        let location = Self.isPlace(adapter) ? adapter : try resolveOne(adapter).row?.location ?? adapter
+        return try resolve([base]).map { $0.adding(adapter, at: location) }
+    }
+
+    /// `BASE+ADAPTER` taken apart; nil for text that means something else. Queries keep their plus signs, and so do
+    /// names in the catalog unless one side of the sign is a file or folder.
+    private static func split(_ text: String) throws -> (base: String, adapter: String)? {
+        guard !text.hasPrefix("where:"), text.contains("+"), !isPlace(text) else { return nil }
+        let parts = text.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
+        guard parts.contains(where: { !$0.isEmpty && isPlace($0) }) else { return nil }
+        guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty }) else {
+            throw ZooError(
+                .usage, "'\(text)' is no model: expected BASE+ADAPTER, found \(parts.count - 1) plus signs",
+                hint: "merge one adapter at a time with 'zoo lora merge', or rename paths that hold a plus sign")
+        }
+        return (parts[0], parts[1])
     }
 
     /// The one checkpoint that a selector names.
@@ -83,7 +127,7 @@ public struct SelectorResolver: Sendable {
 
     private func file(_ text: String) -> SelectedCheckpoint? {
         guard Self.isPlace(text) else { return nil }
-        return SelectedCheckpoint(label: text, row: nil) { try CheckpointFile.open(text).source }
+        return SelectedCheckpoint(label: text, row: nil, place: text) { try CheckpointFile.open(text).source }
     }
 
     private func open(for selector: String) throws -> Catalog {

@@ -22,6 +22,8 @@ public struct HuggingFaceFolder: Sendable {
     public var maximumShardBytes = 5_000_000_000
     /// The header of every shard.
     public var metadata = SafetensorsWriter.defaultMetadata
+    /// The name of the weights without its ending: `model`, or `adapter_model` for adapters.
+    public var stem = "model"
     /// Threads.
     public var jobs = 1
 
@@ -58,7 +60,7 @@ public struct HuggingFaceFolder: Sendable {
         try makeFolder(temporary)
         var names = try SafetensorsWriter.writeSharded(
             source, toFolder: temporary, maximumShardBytes: maximumShardBytes, metadata: metadata, jobs: jobs,
-            indexMetadata: metadata.filter { $0.key != "format" }, progress: progress)
+            indexMetadata: metadata.filter { $0.key != "format" }, stem: stem, progress: progress)
         try Self.verify(source, temporary)
         for (name, file) in files {
             switch file {

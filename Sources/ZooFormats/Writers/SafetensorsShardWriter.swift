@@ -24,11 +24,12 @@ extension SafetensorsWriter {
     public static func writeSharded(
         _ source: any TensorSource, toFolder folder: String, maximumShardBytes: Int = 5_000_000_000,
         metadata: [String: String] = defaultMetadata, order: Order = .reference, replacing: Bool = false,
-        jobs: Int = 1, indexMetadata: [String: String] = [:], progress: (@Sendable (Int) -> Void)? = nil
+        jobs: Int = 1, indexMetadata: [String: String] = [:], stem: String = "model",
+        progress: (@Sendable (Int) -> Void)? = nil
     ) throws -> [String] {
         guard maximumShardBytes > 0 else { throw ZooError(.usage, "a shard needs room for at least one byte") }
         let shards = shardPlan(try source.distinctInfos(), maximumShardBytes: maximumShardBytes)
-        let names = shardNames(shards.count)
+        let names = shardNames(shards.count, stem)
         let isSharded = shards.count > 1
         let planned = Set(names + (isSharded ? [ShardedCheckpoint.safetensorsIndexName] : []))
         let stale = try otherWeights(in: folder, besides: planned)
@@ -74,12 +75,12 @@ extension SafetensorsWriter {
         return shards
     }
 
-    private static func shardNames(_ count: Int) -> [String] {
-        if count == 1 { return ["model.safetensors"] }
+    private static func shardNames(_ count: Int, _ stem: String) -> [String] {
+        if count == 1 { return ["\(stem).safetensors"] }
         func padded(_ number: Int) -> String {
             String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
         }
-        return (1...count).map { "model-\(padded($0))-of-\(padded(count)).safetensors" }
+        return (1...count).map { "\(stem)-\(padded($0))-of-\(padded(count)).safetensors" }
     }
 
     private static func indexText(

@@ -1,3 +1,4 @@
+import CZooKernels
 import ZooAutodiff
 import ZooBase
 import ZooNN
@@ -23,7 +24,7 @@ public struct OutputEquality: Sendable, Hashable {
     /// - Throws: `numeric` when an output is not finite; `mismatch` when graph and weights do not fit.
     public init(
         _ graph: ArchitectureGraph, _ a: any TensorSource, _ b: any TensorSource, samples: Samples? = nil,
-        count: Int = 4, seed: UInt64 = 0
+        count: Int = 2, seed: UInt64 = 0, jobs: Int = 1
     ) throws {
         let batch = min(count, samples?.count ?? count)
         let tokens = 16
@@ -32,7 +33,7 @@ public struct OutputEquality: Sendable, Hashable {
             graph.node(of: "logits") != nil
             ? "logits" : graph.outputs.first { $0.name != "features" }?.name ?? graph.outputs[0].name
         let output = try lowered.output(name, of: graph)
-        let executor = lowered.builder.build([(name, output)]).compiledReference().makeExecutor()
+        let compiled = lowered.builder.build([(name, output)]).compiledReference()
         var reals: [String: [Double]] = [:], integers: [String: [Int32]] = [:]
         var generator = SeededGenerator(seed: seed)
         for (place, input) in graph.inputs.enumerated() {
@@ -49,12 +50,14 @@ public struct OutputEquality: Sendable, Hashable {
                     }
             }
         }
-        func run(_ source: any TensorSource) throws -> [Double] {
-            var arrays = reals
-            for (name, _) in lowered.parameters { arrays[name] = try source.tensor(named: name).doubles() }
-            return try executor.evaluate(arrays, indices: integers)[0]
+        let names = lowered.parameters.map(\.0), sources = [a, b]
+        let (inputs, indices) = (reals, integers)
+        let results = try Parallel.map(count: 2, jobs: jobs) { place in
+            var arrays = inputs
+            for name in names { arrays[name] = try sources[place].tensor(named: name).doubles() }
+            return try compiled.makeExecutor().evaluate(arrays, indices: indices)[0]
         }
-        let first = try run(a), second = try run(b)
+        let first = results[0], second = results[1]
         let largest = first.map(\.magnitude).max() ?? 0
         let difference = zip(first, second).map { ($0 - $1).magnitude }.max() ?? 0
         guard difference.isFinite, largest.isFinite, first.allSatisfy(\.isFinite) else {
@@ -83,12 +86,23 @@ public enum WeightCosine {
             guard x.shape == y.shape else {
                 throw ZooError(.mismatch, "tensor '\(name)' has shape \(x.shape) and \(y.shape)")
             }
-            for (u, v) in zip(x.floats(), y.floats()) {
-                product += Double(u) * Double(v)
-                left += Double(u) * Double(u)
-                right += Double(v) * Double(v)
+            let (u, v) = (Self.readable(x), Self.readable(y))
+            guard let s = KernelType(u.dtype), let t = KernelType(v.dtype) else { continue }
+            let found = u.bytes.withUnsafeBytes { x in
+                v.bytes.withUnsafeBytes { y in
+                    zoo_vector_pair(
+                        x.baseAddress, s.rawValue, y.baseAddress, t.rawValue, x.count / zoo_dtype_size(s.rawValue))
+                }
             }
+            product += found.dot
+            left += found.squared_norm_a
+            right += found.squared_norm_b
         }
         return left > 0 && right > 0 ? product / (left * right).squareRoot() : nil
+    }
+
+    /// The tensor in a type that kernels take.
+    private static func readable(_ tensor: Tensor) -> Tensor {
+        KernelType(tensor.dtype) == nil ? tensor.converted(to: .float32) : tensor
     }
 }

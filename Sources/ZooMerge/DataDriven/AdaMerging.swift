@@ -1,3 +1,4 @@
+import Foundation
 import ZooAutodiff
 import ZooBase
 import ZooNN
@@ -41,6 +42,23 @@ public struct AdaMerging: Sendable {
     public private(set) var losses: [Double] = []
     /// Samples of each task predicted as each class at the end: an empty class in a task that has it warns of collapse.
     public private(set) var predictions: [[Int]] = []
+    /// The same with the coefficients at the start.
+    public private(set) var startPredictions: [[Int]] = []
+
+    /// Tasks whose predictions have collapsed: the number of classes in use (e to the entropy of their shares) has fallen
+    /// below half of what it was at the start.
+    public var collapsedTasks: [Int] {
+        zip(startPredictions, predictions).enumerated().filter {
+            Self.classesInUse($0.element.1) < 0.5 * Self.classesInUse($0.element.0)
+        }.map(\.offset)
+    }
+
+    /// e to the entropy of a histogram.
+    static func classesInUse(_ counts: [Int]) -> Double {
+        let total = Double(counts.reduce(0, +))
+        return exp(counts.filter { $0 > 0 }.map { Double($0) / total }.reduce(0) { $0 - $1 * log($1) })
+    }
+
     /// The merged network: every floating-point tensor of the base, moved.
     public private(set) var state = StateDict()
 
@@ -58,6 +76,7 @@ public struct AdaMerging: Sendable {
         let problem = try EntropyProblem(graph, base, tasks, options.granularity, batch: options.batch)
         rowNames = problem.rowNames
         var values = [Double](repeating: options.start, count: problem.rowNames.count * tasks.count)
+        startPredictions = try problem.predictions(values)
         var optimiser = AdamW(rate: options.rate)
         var generator = SeededGenerator(seed: options.seed)
         var queues = tasks.map { SampleQueue(count: $0.samples.count) }

@@ -63,6 +63,15 @@ struct Matrix: Sendable {
         return result
     }
 
+    /// Rows for columns.
+    func transposed() -> Matrix {
+        var result = Matrix(rows: columns, columns: rows)
+        for row in 0..<rows {
+            for column in 0..<columns { result.values[column * rows + row] = values[row * columns + column] }
+        }
+        return result
+    }
+
     /// Columns multiplied by factors.
     func columnsScaled(_ factors: [Double]) -> Matrix {
         var result = self

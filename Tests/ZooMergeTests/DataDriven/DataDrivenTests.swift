@@ -160,6 +160,47 @@ import ZooTestSupport
         #expect(try problem.loss(outside, batches: batches).gradient[0] == 0)
     }
 
+    /// Step by step the coefficients that PyTorch learns in float64 from the same batches, down to a task that collapses into
+    /// one class (Fixtures/make_adamerging.py): what entropy does to tasks this far from the base, not a fault.
+    @Test func adaMergingIsPyTorchs() throws {
+        let json = try JSONParser.parse(Bytes(mapping: Repository.path("Tests/ZooMergeTests/Fixtures/adamerging.json")))
+        let base = try SampleNetworks.task("pretrained.safetensors")
+        let data = "digits-tasks/data/zoo_c_data.safetensors"
+        let tasks: [(model: any TensorSource, samples: Samples)] = try ["rot90", "invert"].map {
+            (try SampleNetworks.task("tasks/\($0).safetensors").state, try SampleNetworks.samples(data, "\($0).val"))
+        }
+        let problem = try EntropyProblem(base.graph, base.state, tasks, .layer, batch: 16)
+        let rows = try #require(json["names"]?.array?.compactMap(\.string))
+        var values = [Double](repeating: 0.3, count: problem.rowNames.count * 2)
+        var optimiser = AdamW(rate: 1e-3)
+        let reported = [1, 2, 5, 20, 100, 500]
+        for step in 0..<500 {
+            let batches = tasks.enumerated().map { task, value in
+                (0..<2).map { batch in
+                    (0..<16).map { (37 * step + 16 * batch + 5 * $0 + 11 * task) % value.samples.count }
+                }
+            }
+            let (loss, gradient) = try problem.loss(values, batches: batches)
+            optimiser.step(&values, gradient: gradient)
+            guard let place = reported.firstIndex(of: step + 1) else { continue }
+            let wanted = try #require(json["losses"]?.array?[place].double)
+            #expect(abs(loss - wanted) < 1e-3 * wanted, "step \(step + 1)")
+            let table = try #require(json["coefficients"]?["\(step + 1)"]?.array)
+            for (row, name) in problem.rowNames.enumerated() {
+                let there = try #require(rows.firstIndex(of: name))
+                for task in 0..<2 {
+                    let expected = try #require(table[there].array?[task].double)
+                    #expect(abs(values[row * 2 + task] - expected) < (step < 20 ? 1e-5 : 2e-3), "\(name) \(step + 1)")
+                }
+            }
+        }
+        let counts = try problem.predictions(values)
+        let expected = try #require(json["predictions"]?.array).map { $0.array?.compactMap(\.int) ?? [] }
+        for (mine, theirs) in zip(counts, expected) {
+            #expect(zip(mine, theirs).allSatisfy { abs($0 - $1) <= 2 }, "\(mine), \(theirs)")
+        }
+    }
+
     @Test func adaMergingLowersTheEntropy() throws {
         let base = try SampleNetworks.task("pretrained.safetensors")
         let data = "digits-tasks/data/zoo_c_data.safetensors"
@@ -174,6 +215,8 @@ import ZooTestSupport
         #expect(last < first)
         #expect(merged.coefficients.count == merged.rowNames.count && merged.coefficients.allSatisfy { $0.count == 2 })
         #expect(merged.predictions.map { $0.reduce(0, +) } == tasks.map(\.samples.count))
+        #expect(merged.startPredictions.map { $0.reduce(0, +) } == tasks.map(\.samples.count))
+        #expect(merged.collapsedTasks.allSatisfy { merged.predictions[$0].max() ?? 0 > 75 })
         let again = try AdaMerging(base.graph, base: base.state, tasks: tasks, options: options)
         #expect(again.coefficients == merged.coefficients)
     }

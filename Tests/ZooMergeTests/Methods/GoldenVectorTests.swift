@@ -99,6 +99,38 @@ import ZooTestSupport
         #expect(largestDifference(found, expected) <= Self.tolerance, "\(yaml)\(found)")
     }
 
+    /// Trims alone: of the equal magnitudes 0.2 the one with the lower index stays.
+    @Test func trimsAndTheirSizes() throws {
+        func trimmed(_ name: String) throws -> [Double] {
+            try deltas.values(recipe("ties", [(name, "weight: 1")], base: "base", parameters: "density: 0.5"))
+        }
+        #expect(try trimmed("A") == [0.4, 0, 0, 0, 0.3, -0.6])
+        #expect(try trimmed("B") == [0.2, 0.5, 0, 0, -0.3, 0])
+        let line = Kitchen(models: ["base": model([0, 0, 0, 0], [4]), "A": model([0.4, -0.2, 0.1, 0.3], [4])])
+        for (norm, expected) in [("l1", [0.5714286, 0, 0, 0.4285714]), ("inverse", [0.8, 0, 0, 0.6])] {
+            let found = try line.values(
+                recipe(
+                    "ties", [("A", "weight: 1")], base: "base",
+                    parameters: "density: 0.5, rescale: true, rescale_norm: \(norm)"))
+            #expect(largestDifference(found, expected) <= Self.tolerance, "\(norm)")
+        }
+        // The other sizes are restored as well.
+        for (norm, size) in [("l2", 0.3.squareRoot()), ("linf", 0.4)] {
+            let found = try line.values(
+                recipe(
+                    "ties", [("A", "weight: 1")], base: "base",
+                    parameters: "density: 0.5, rescale: true, rescale_norm: \(norm)"))
+            let back = norm == "l2" ? found.reduce(0) { $0 + $1 * $1 }.squareRoot() : found.map(\.magnitude).max() ?? 0
+            #expect(abs(back - size) < 1e-9, "\(norm)")
+        }
+    }
+
+    @Test func movingAveragesWeigh() throws {
+        let weights = try AverageWeights.exponential(count: 3, decay: 0.5)
+        #expect(weights == [0.25, 0.25, 0.5])
+        #expect(zip(weights, [1, 2, 4]).reduce(0) { $0 + $1.0 * $1.1 } == 2.75)
+    }
+
     /// Results are given with the base added.
     private static let exact: [(String, [Double])] = [
         (
