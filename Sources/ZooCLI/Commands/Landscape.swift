@@ -51,10 +51,10 @@ package struct Landscape: ZooCommand {
     @Option(help: ArgumentHelp("How hessian_trace is estimated: hutchinson, hutch++, pyhessian.", valueName: "name"))
     package var trace: TraceEstimator.Method = .hutchinson
 
-    @Option(help: "Curves: bezier, or chain of straight pieces.")
+    @Option(help: ArgumentHelp("Curves: bezier, or chain of straight pieces.", valueName: "form"))
     package var curveForm: CurveForm = .bezier
 
-    @Option(help: ArgumentHelp("Places on a curve that are evaluated, the ends among them.", valueName: "number"))
+    @Option(help: ArgumentHelp("Places on a curve that are evaluated, the ends among them.", valueName: "n"))
     package var curvePoints: Int = 5
 
     @Option(help: ArgumentHelp("Points of the straight lines of lmc and lmc_aligned.", valueName: "number"))

@@ -42,7 +42,7 @@ package struct Surface: ZooCommand {
     @Option(help: "Scale of random directions: filter, layer, unit-filter, unit-layer, none.")
     package var scaling: DirectionScaling = .filter
 
-    @Option(help: ArgumentHelp("The first axis leads to this checkpoint, which is at 1.", valueName: "checkpoint"))
+    @Option(help: ArgumentHelp("The first axis leads to this checkpoint, which is at 1.", valueName: "model"))
     package var towards: String?
 
     @Flag(help: "The plane of the trial's own checkpoints.")

@@ -75,6 +75,11 @@ struct SurfaceReport {
             + (missing > 0 ? ", \(Quantity.count(missing)) not finite" : "")
     }
 
+    /// The checkpoint's name, cut to what a title has room for.
+    private var shortLabel: String {
+        label.count <= 40 ? label : String(label.prefix(20)) + "…" + String(label.suffix(19))
+    }
+
     /// A line of the loss, or a heat map of its logarithm with the trajectory.
     var figure: Figure {
         let losses = points.map { point in point.loss.map { loss in cap.map { min($0, loss) } ?? loss } ?? .nan }
@@ -91,7 +96,7 @@ struct SurfaceReport {
                         x: Axis(axes[0]), y: Axis("accuracy"),
                         layers: [.line(Line("accuracy", x: surface.x, y: accuracies))]))
             }
-            return Figure(panels, title: "Loss along a direction: \(label)")
+            return Figure(panels, title: "Loss along a direction: \(shortLabel)")
         }
         var layers: [Layer] = [
             .heatMap(
@@ -103,7 +108,7 @@ struct SurfaceReport {
             layers.append(.line(Line("training", x: plane.path.map(\.x), y: plane.path.map(\.y), hasMarkers: true)))
         }
         return Figure(
-            [Panel(x: Axis(axes[0]), y: Axis(axes[1]), layers: layers)], title: "Loss surface: \(label)",
+            [Panel(x: Axis(axes[0]), y: Axis(axes[1]), layers: layers)], title: "Loss surface: \(shortLabel)",
             panelWidth: 560, panelHeight: 460)
     }
 }
