@@ -129,7 +129,7 @@ import ZooTestSupport
         let values = try merged.tensor(named: "w").doubles()
         #expect(values[0] == 2 && values[1].isNaN && values[2] == .infinity)
         let found = merged.nonFinite.found
-        #expect(found.count == 1 && found[0].place == .init(tensor: "w", model: "A") && found[0].count == 2)
+        #expect(found.map(\.place.tensor) == ["w"] && found.map(\.place.model) == ["A"] && found.map(\.count) == [2])
         kitchen.options.failsOnNonFinite = true
         let error = #expect(throws: ZooError.self) { try kitchen.values(text) }
         #expect(error?.message.contains("'w'") == true && error?.message.contains("A has elements") == true)

@@ -126,12 +126,12 @@ package struct Merge: ZooCommand {
             return
         }
         guard let out else { return }
-        try write(plan, models, to: out, session)
+        let nonFinite = try write(plan, models, to: out, session)
         try DerivedModel(
             path: out, role: "merge \(plan.method.name)",
             parents: zip(models.opened, plan.coefficients).map { .init(checkpoint: $0, coefficient: $1) }
         ).record(session, dataset: bnData)
-        try report(plan, written: out, session)
+        try report(plan, written: out, nonFinite: nonFinite, session)
     }
 
     // MARK: Steps
@@ -151,7 +151,9 @@ package struct Merge: ZooCommand {
         return try MergePlan(recipe, options: options) { try models.open($0) }
     }
 
-    private func write(_ plan: MergePlan, _ models: MergeModels, to out: String, _ session: Session) throws {
+    private func write(_ plan: MergePlan, _ models: MergeModels, to out: String, _ session: Session) throws
+        -> [(place: NonFiniteCounts.Place, count: Int)]
+    {
         let isFile = out.hasSuffix(".safetensors")
         if !isFile { try HuggingFaceFolder.check(out, replacing: replace) }
         let merged = try MergedModel(plan)
@@ -163,11 +165,13 @@ package struct Merge: ZooCommand {
         let progress = session.progress("merge", total: plan.byteCount, unit: .bytes)
         defer { progress.finish() }
         guard !isFile else {
-            return try CheckpointWriters.write(
+            try CheckpointWriters.write(
                 result, to: out, metadata: plan.metadata, jobs: session.jobs
             ) { progress.advance(by: $0) }
+            return merged.nonFinite.found
         }
         _ = try folder(plan, at: out, session).write(result, to: out, replacing: replace) { progress.advance(by: $0) }
+        return merged.nonFinite.found
     }
 
     /// The merged model with batch-norm statistics as they were asked for; it is then in memory once.
@@ -247,7 +251,10 @@ package struct Merge: ZooCommand {
 
     // MARK: Reports
 
-    private func report(_ plan: MergePlan, written: String?, _ session: Session) throws {
+    private func report(
+        _ plan: MergePlan, written: String?, nonFinite: [(place: NonFiniteCounts.Place, count: Int)] = [],
+        _ session: Session
+    ) throws {
         let shards = SafetensorsWriter.shardCount(
             plan.tensors.map(\.call.info), maximumShardBytes: try Self.shardSize(outShardSize))
         let peak = plan.peakByteCount(jobs: session.jobs)
@@ -258,7 +265,14 @@ package struct Merge: ZooCommand {
             ("seed", .int(Int64(clamping: session.seed))),
             ("models", .array(plan.inputs.map { .string($0.label) })),
             ("base", plan.base.map { .string(plan.inputs[$0].label) } ?? .null),
+            ("vocab_size", plan.newVocabularySize.map { .int(Int64($0)) } ?? .null),
         ])
+        if written != nil {
+            json["nonfinite"] = .array(
+                nonFinite.map { place, count in
+                    ["tensor": .string(place.tensor), "model": .string(place.model), "count": .int(Int64(count))]
+                })
+        }
         if dryRun {
             json["problems"] = .array(plan.problems.map { .string($0) })
             json["warnings"] = .array(plan.warnings.map { .string($0) })

@@ -29,7 +29,7 @@ struct DerivedModel {
         guard let found = realpath(path, nil) else { return nil }
         defer { free(found) }
         let whole = String(cString: found)
-        func quoted(_ text: some StringProtocol) -> String { "'" + text.replacing("'", with: "''") + "'" }
+        func quoted(_ text: some StringProtocol) -> String { "'" + String(text).replacing("'", with: "''") + "'" }
         // The file is a source of its own, or a member of a folder above it.
         var conditions = ["s.path = \(quoted(whole))"]
         for slash in whole.indices where whole[slash] == "/" && slash != whole.startIndex {

@@ -52,6 +52,8 @@ final class RowGather: Sendable {
                 }
                 for index in 0..<width { sum[index] += row[index] }
             }
+            let last = tokens[min(tokens.count, (part + 1) * Self.rowsPerPart) - 1]
+            release(tokens[part * Self.rowsPerPart] * width..<(last + 1) * width, of: member)
             return sum
         }
         return (0..<width).map { index in sums.reduce(0) { $0 + $1[index] } / Double(tokens.count) }
@@ -122,19 +124,21 @@ final class RowGather: Sendable {
 
     /// Lets mapped pages of the rows behind a range leave memory.
     func release(_ range: Range<Int>) {
-        for member in tensors.indices {
-            var row = range.lowerBound / width
-            let last = min(plan.count, (range.upperBound + width - 1) / width)
-            while row < last {
-                let code = plan.rows[member][row]
-                var end = row + 1
-                if code >= 0 {
-                    while end < last, Int(plan.rows[member][end]) == Int(code) + end - row { end += 1 }
-                    let size = tensors[member].dtype.byteCount * width
-                    (try? tensors[member].bytes.slice(Int(code) * size, (end - row) * size))?.releasePages()
-                }
-                row = end
+        for member in tensors.indices { release(range, of: member) }
+    }
+
+    private func release(_ range: Range<Int>, of member: Int) {
+        var row = range.lowerBound / width
+        let last = min(plan.count, (range.upperBound + width - 1) / width)
+        let size = tensors[member].dtype.byteCount * width
+        while row < last {
+            let code = plan.rows[member][row]
+            var end = row + 1
+            if code >= 0 {
+                while end < last, Int(plan.rows[member][end]) == Int(code) + end - row { end += 1 }
+                (try? tensors[member].bytes.slice(Int(code) * size, (end - row) * size))?.releasePages()
             }
+            row = end
         }
     }
 }
