@@ -170,7 +170,8 @@ import ZooTestSupport
             (try SampleNetworks.task("tasks/\($0).safetensors").state, try SampleNetworks.samples(data, "\($0).val"))
         }
         let problem = try EntropyProblem(base.graph, base.state, tasks, .layer, batch: 16)
-        let rows = try #require(json["names"]?.array?.compactMap(\.string))
+        let rows = json["names"]?.array?.compactMap(\.string) ?? []
+        #expect(!rows.isEmpty)
         var values = [Double](repeating: 0.3, count: problem.rowNames.count * 2)
         var optimiser = AdamW(rate: 1e-3)
         let reported = [1, 2, 5, 20, 100, 500]
