@@ -12,6 +12,8 @@ let package = Package(
                 "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooData", "ZooTokenizers", "ZooCatalog",
                 "ZooMerge", "ZooLandscape", "ZooTrain", "ZooReport",
             ]),
+        // The engine without checkpoints, data and commands.
+        .library(name: "ZooEngine", targets: ["ZooBase", "ZooTensor", "ZooAutodiff"]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
     dependencies: [

@@ -12,7 +12,8 @@ let package = Package(
             name: "kernel-benchmark", dependencies: [.product(name: "CZooKernels", package: "zoo")],
             exclude: ["kernel_peer.py"]),
         .executableTarget(
-            name: "engine-benchmark", dependencies: [.product(name: "ZooKit", package: "zoo")],
+            name: "engine-benchmark",
+            dependencies: [.product(name: "ZooEngine", package: "zoo"), .product(name: "CZooKernels", package: "zoo")],
             exclude: ["engine_peer.py"]),
     ],
     swiftLanguageModes: [.v6]

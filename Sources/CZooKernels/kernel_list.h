@@ -68,6 +68,14 @@ X(void, zoo_argmax_lanes, (size_t groups, size_t classes, const float *x, int32_
   indices))
 X(size_t, zoo_correct_lanes, (size_t groups, size_t classes, const float *x, const int32_t *labels, const float
   *lane_weights), (groups, classes, x, labels, lane_weights))
+X(bool, zoo_product_is_fast, (void), ())
+X(size_t, zoo_product_packed_count, (const zoo_product *product), (product))
+X(void, zoo_product_pack, (const zoo_product *product, const float *b, float *packed), (product, b, packed))
+X(size_t, zoo_product_workspace_size, (const zoo_product *product, bool is_packed), (product, is_packed))
+X(void, zoo_product_run, (const zoo_product *product, const float *a, const float *b, bool is_packed, const float
+  *bias, const float *initial, float *c, void *workspace), (product, a, b, is_packed, bias, initial, c, workspace))
+X(void, zoo_row_apply, (zoo_row_operation operation, size_t rows, size_t width, const float *x, const float *v, float
+  *y), (operation, rows, width, x, v, y))
 X(void, zoo_layer_norm, (size_t rows, size_t width, const float *x, const float *gamma, const float *beta, float
   epsilon, float *y, float *mean, float *rstd), (rows, width, x, gamma, beta, epsilon, y, mean, rstd))
 X(void, zoo_layer_norm_gradient, (size_t rows, size_t width, const float *x, const float *gamma, const float *mean,

@@ -19,28 +19,33 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
     /// For each input of indices the number that they must stay below.
     let indexBounds: [Int: Int]
 
-    init(_ program: Program, lowered: Program, scalarBytes: Int, lower: (Site) -> Lowered) {
+    init(
+        _ program: Program, lowered: Program, scalarBytes: Int, clusters: Bool = false, lower: (Site) -> Lowered
+    ) {
         self.program = program
         self.lowered = lowered
-        let plan = Plan(lowered, scalarBytes: scalarBytes)
+        let plan = Plan(lowered, scalarBytes: scalarBytes, clusters: clusters)
         self.plan = plan
         var scratch = 0
         var usesBLAS = false
-        func kernels(_ ids: [Int]) -> [Kernel] {
-            ids.map { id in
-                let instruction = lowered.instructions[id]
-                let result = lower(
+        func kernel(_ step: [Int]) -> Kernel {
+            let result: Lowered
+            if let cluster = RowCluster.grid(lowered, step) {
+                result = cluster.lower(lowered, step, plan, lower)
+            } else {
+                let id = step[0], instruction = lowered.instructions[id]
+                result = lower(
                     Site(
                         operation: instruction.operation, operands: instruction.operands.map { plan.buffers[$0] },
                         operandShapes: instruction.operands.map { lowered.instructions[$0].shape },
                         output: id, shape: instruction.shape))
-                scratch = max(scratch, result.scratchBytes)
-                usesBLAS = usesBLAS || result.usesBLAS
-                return result.kernel
             }
+            scratch = max(scratch, result.scratchBytes)
+            usesBLAS = usesBLAS || result.usesBLAS
+            return result.kernel
         }
-        prologue = kernels(plan.prologue)
-        body = kernels(plan.body)
+        prologue = plan.prologue.map { kernel([$0]) }
+        body = plan.steps.map { kernel($0) }
         scratchBytes = scratch
         self.usesBLAS = usesBLAS
         arenaBytes = plan.arenaBytes + scratch
@@ -61,7 +66,7 @@ extension Program {
     /// Lanes hold 16 samples: give convolutional networks and perceptrons batches of whole groups, and fill up the last
     /// one with samples of weight zero (see `average`). Other batch sizes run by columns, several times slower.
     public func compiled() -> CompiledProgram<Float> {
-        CompiledProgram(self, lowered: LaneLayout.apply(to: self), scalarBytes: 4) {
+        CompiledProgram(self, lowered: LaneLayout.apply(to: self), scalarBytes: 4, clusters: true) {
             Float.special($0) ?? Kernels<Float>.lower($0)
         }
     }

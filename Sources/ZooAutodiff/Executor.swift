@@ -120,14 +120,15 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
     /// - Precondition: the inputs of the last run are still valid.
     public func profile(rows: Int = 40) -> String {
         let clock = ContinuousClock()
-        let times = zip(compiled.plan.body, compiled.body).map { id, kernel in
-            (id, clock.measure { kernel(table, scratch) })
+        let times = zip(compiled.plan.steps, compiled.body).map { step, kernel in
+            (step, clock.measure { kernel(table, scratch) })
         }
         let total = times.map(\.1).reduce(.zero, +)
-        return times.sorted { $0.1 > $1.1 }.prefix(rows).map { id, time in
-            let instruction = compiled.lowered.instructions[id]
+        return times.sorted { $0.1 > $1.1 }.prefix(rows).map { step, time in
+            let instruction = compiled.lowered.instructions[step[0]]
             let shapes = instruction.operands.map { compiled.lowered.instructions[$0].shape.description }
-            return "\(time) \(instruction.operation)(\(shapes.joined(separator: ", "))) \(instruction.shape)"
+            let others = step.count > 1 ? " and \(step.count - 1) more on the same rows" : ""
+            return "\(time) \(instruction.operation)(\(shapes.joined(separator: ", "))) \(instruction.shape)\(others)"
         }.joined(separator: "\n") + "\n\(total) in all"
     }
 

@@ -127,19 +127,19 @@ extension LaneLayout {
         for (x, other) in [(operands[0], operands[1]), (operands[1], operands[0])]
         where old(x).shape == shape && isUsedOnce(x) && asLanes[x] == nil && asLanes[other] == nil {
             let made = b.instructions[source(rows(x))]
-            guard let (form, known) = made.product, let width = made.shape.dimensions.last else { continue }
+            guard let (form, known, isPacked) = made.product, let width = made.shape.dimensions.last else { continue }
             var extras = known
+            func sum() -> Operation { .fused(.product(form, extras, isPacked: isPacked)) }
             let own = old(other).shape
             if own == shape, !known.initial {
                 extras.initial = true
                 let whole = emit(.reshape, [rows(other)], made.shape)
-                return emit(
-                    .reshape, [emit(.fused(.product(form, extras)), made.operands + [whole], made.shape)], shape)
+                return emit(.reshape, [emit(sum(), made.operands + [whole], made.shape)], shape)
             }
             guard own.elementCount == width, own.dimensions.last == width, !known.bias, !known.initial else { continue }
             extras.bias = true
             let row = emit(.reshape, [rows(other)], [width])
-            return emit(.reshape, [emit(.fused(.product(form, extras)), made.operands + [row], made.shape)], shape)
+            return emit(.reshape, [emit(sum(), made.operands + [row], made.shape)], shape)
         }
         return nil
     }
@@ -180,11 +180,11 @@ extension LaneLayout {
 
 extension Instruction {
     /// The form of a product of two matrices and what is added to it already.
-    fileprivate var product: (MatmulForm, Fused.Extras)? {
+    fileprivate var product: (MatmulForm, Fused.Extras, isPacked: Bool)? {
         guard shape.rank == 2 else { return nil }
         switch operation {
-        case .matmul(let form) where !form.sumsBatch: return (form, Fused.Extras())
-        case .fused(.product(let form, let extras)): return (form, extras)
+        case .matmul(let form) where !form.sumsBatch: return (form, Fused.Extras(), false)
+        case .fused(.product(let form, let extras, let isPacked)): return (form, extras, isPacked)
         default: return nil
         }
     }

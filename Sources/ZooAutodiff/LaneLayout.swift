@@ -14,6 +14,8 @@ struct LaneLayout {
     /// For each old value its number in the new program, as rows and as lanes, where it exists in that form.
     private(set) var asRows: [Int?], asLanes: [Int?]
     let uses: [Int]
+    /// Whether a value depends on parameters alone.
+    let isSettled: [Bool]
 
     static let lanes = Int(ZOO_LANES)
 
@@ -33,6 +35,7 @@ struct LaneLayout {
         for instruction in program.instructions { for operand in instruction.operands { uses[operand] += 1 } }
         for output in program.outputs { uses[output.id] += 1 }
         self.uses = uses
+        isSettled = program.settled
     }
 
     private mutating func rewritten() -> Program {
@@ -41,7 +44,7 @@ struct LaneLayout {
             if let lanes = inLanes(id) {
                 asLanes[id] = lanes
             } else if asRows[id] == nil {
-                asRows[id] = fusedSum(id) ?? fusedProduct(id) ?? slopeInRows(id) ?? inRows(id)
+                asRows[id] = fusedRows(id) ?? inRows(id)
             }
         }
         b.generation = 0

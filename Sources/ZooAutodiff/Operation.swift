@@ -79,8 +79,17 @@ enum Operation: Sendable, Hashable {
 
 /// Operations on samples in lanes, shaped [batch / 16, channels, …, 16], that do the work of several primitives.
 enum Fused: Sendable, Hashable {
-    /// A product of two matrices in rows and the extras, without clamp; operands a, b, then those that the extras name.
-    case product(MatmulForm, Extras)
+    /// A product of two matrices in rows and the extras, without clamp; operands a, b (as `packProduct` left it when
+    /// `isPacked`), then those that the extras name.
+    case product(MatmulForm, Extras, isPacked: Bool)
+    /// The right matrix of a product in the order in which the kernel reads it.
+    case packProduct(MatmulForm)
+    /// Products of many small matrices that lie inside larger arrays.
+    case heads(HeadProduct)
+    /// softmax(x + mask) along the last axis, extents of one of the mask repeated: operands x, mask.
+    case maskedSoftmax
+    /// p (g − Σ p g) along the last axis, the derivative of softmax applied: operands p, g.
+    case softmaxSlope
     /// Weights [out, in, rows, columns] in the order in which a face of the convolution reads them.
     case packWeights(ConvolutionFace, ConvolutionForm)
     /// A face of a convolution; operands a, b and then those that the extras name.
@@ -114,6 +123,19 @@ enum Fused: Sendable, Hashable {
                 .joined(separator: " + ")
         }
     }
+}
+
+/// Where the matrices of a batch of products lie: strides in numbers, along the axes of the batch and between the rows
+/// of a stored matrix, whose own numbers follow each other. Attention's heads are read and written so, not copied.
+struct HeadProduct: Sendable, Hashable {
+    /// The extents of the batch.
+    var batch: [Int]
+    var rows: Int, columns: Int, depth: Int
+    var transposeA: Bool, transposeB: Bool
+    var aStride: Int, bStride: Int, cStride: Int
+    var aSteps: [Int], bSteps: [Int], cSteps: [Int]
+    /// What the product is multiplied with.
+    var scale: Double
 }
 
 /// Functions of one number. The rule of each names its derivative in terms of the others.

@@ -14,43 +14,44 @@ struct Plan: Sendable {
         case input(Int)
         /// The same bytes as another buffer.
         case alias(Int)
+        /// Nowhere: it lives only inside a step of several operations (see `RowCluster`).
+        case inside
     }
 
     /// For each value its place.
     private(set) var places: [Place] = []
     /// For each value the buffer that holds it: itself, or what it is a reshape of.
     let buffers: [Int]
-    /// Instructions to run once per set of parameters, and those to run each time.
-    let prologue: [Int], body: [Int]
+    /// Instructions to run once per set of parameters.
+    let prologue: [Int]
+    /// What runs each time: single instructions, and neighbours that run together.
+    let steps: [[Int]]
     /// The size of the arena.
     private(set) var arenaBytes = 0
 
     /// Space is handed out in steps of a cache line, which is also the widest vector.
     static let alignment = 64
 
-    init(_ program: Program, scalarBytes: Int) {
+    /// Plans a program; `clusters` lets neighbouring operations on rows run together.
+    init(_ program: Program, scalarBytes: Int, clusters: Bool) {
         let instructions = program.instructions
         var buffers = Array(instructions.indices)
-        var settled = [Bool](repeating: false, count: instructions.count)
+        let settled = program.settled
         for (id, instruction) in instructions.enumerated() {
             if case .reshape = instruction.operation { buffers[id] = buffers[instruction.operands[0]] }
-            if case .input(let place, _) = instruction.operation {
-                settled[id] = program.inputs[place].role == .parameter
-            } else {
-                settled[id] = instruction.operands.allSatisfy { settled[$0] }
-            }
         }
         self.buffers = buffers
         let working = instructions.indices.filter { !instructions[$0].operation.isFree }
         prologue = working.filter { settled[$0] }
-        body = working.filter { !settled[$0] }
+        let body = working.filter { !settled[$0] }
+        steps = clusters ? RowCluster.steps(program, body: body, buffers: buffers) : body.map { [$0] }
         assign(program, settled, scalarBytes)
     }
 
     private mutating func assign(_ program: Program, _ settled: [Bool], _ scalarBytes: Int) {
         let instructions = program.instructions
         var lastUse = [Int](repeating: -1, count: instructions.count)
-        for id in body { for operand in instructions[id].operands { lastUse[buffers[operand]] = id } }
+        for id in steps.joined() { for operand in instructions[id].operands { lastUse[buffers[operand]] = id } }
         for output in program.outputs { lastUse[buffers[output.id]] = .max }
 
         func size(_ id: Int) -> Int {
@@ -64,32 +65,69 @@ struct Plan: Sendable {
             if case .input = instruction.operation { continue }
             places[id] = .arena(space.take(size(id)))
         }
-        for id in body {
-            var ending = Set(instructions[id].operands.map { buffers[$0] })
-            ending = ending.filter { buffer in
+        for step in steps {
+            let grid = RowCluster.grid(program, step)
+            let reads = Set(step.flatMap { instructions[$0].operands.map { buffers[$0] } }).subtracting(step)
+            var ending = reads.filter { buffer in
                 guard case .arena = places[buffer] else { return false }
-                return !settled[buffer] && lastUse[buffer] == id
+                return !settled[buffer] && lastUse[buffer] <= step[step.count - 1]
             }
-            let taken = instructions[id].operands.map { buffers[$0] }
-            let candidates = instructions[id].overwritable.map { taken[$0] }
-            let heir = candidates.first { buffer in
-                ending.contains(buffer) && size(buffer) == size(id)
-                    && instructions[buffer].isIndex == instructions[id].isIndex
-                    && instructions[buffer].shape.elementCount == instructions[id].shape.elementCount
-                    && (!instructions[id].readsWhileWriting || taken.filter { $0 == buffer }.count == 1)
+            for (place, id) in step.enumerated() {
+                if step.count > 1, lastUse[id] >= 0, lastUse[id] <= step[step.count - 1] {
+                    places[id] = .inside
+                    continue
+                }
+                if let heir = heir(instructions, step, place, grid, ending, size) {
+                    ending.remove(heir)
+                    places[id] = places[heir]
+                } else {
+                    places[id] = .arena(space.take(size(id)))
+                }
+                if lastUse[id] < 0 { ending.insert(id) }
             }
-            if let heir {
-                ending.remove(heir)
-                places[id] = places[heir]
-            } else {
-                places[id] = .arena(space.take(size(id)))
-            }
-            if lastUse[id] < 0 { ending.insert(id) }
             for buffer in ending.sorted() {
                 if case .arena(let offset) = places[buffer] { space.give(offset, size(buffer)) }
             }
         }
         arenaBytes = space.end
+    }
+
+    /// The buffer whose space the result of an operation may take: it ends with the step, has the same size, and no
+    /// later operation of the step reads it.
+    private func heir(
+        _ instructions: [Instruction], _ step: [Int], _ place: Int, _ grid: RowCluster?, _ ending: Set<Int>,
+        _ size: (Int) -> Int
+    ) -> Int? {
+        let id = step[place], taken = instructions[id].operands.map { buffers[$0] }
+        func suits(_ buffer: Int) -> Bool {
+            ending.contains(buffer) && size(buffer) == size(id)
+                && instructions[buffer].isIndex == instructions[id].isIndex
+                && instructions[buffer].shape.elementCount == instructions[id].shape.elementCount
+                && !step[(place + 1)...].contains { instructions[$0].operands.contains { buffers[$0] == buffer } }
+        }
+        let own = instructions[id].overwritable.map { taken[$0] }.first { buffer in
+            suits(buffer) && (!instructions[id].readsWhileWriting || taken.filter { $0 == buffer }.count == 1)
+        }
+        guard own == nil, let grid, grid.form(instructions[id].shape) != .column else { return own }
+        // Rows that an earlier operation of the step was the last to read. Columns are read again for every block.
+        return ending.sorted().first {
+            suits($0) && !taken.contains($0) && instructions[$0].shape == instructions[id].shape
+        }
+    }
+}
+
+extension Program {
+    /// For each value whether it depends on parameters alone.
+    var settled: [Bool] {
+        var settled = [Bool](repeating: false, count: instructions.count)
+        for (id, instruction) in instructions.enumerated() {
+            if case .input(let place, _) = instruction.operation {
+                settled[id] = inputs[place].role == .parameter
+            } else {
+                settled[id] = instruction.operands.allSatisfy { settled[$0] }
+            }
+        }
+        return settled
     }
 }
 
@@ -106,9 +144,10 @@ extension Instruction {
     /// Operands whose space the result may take when nobody else needs them, the best one first.
     var overwritable: [Int] {
         switch operation {
-        case .unary: [0]
+        case .unary, .softmax, .fused(.maskedSoftmax): [0]
+        case .fused(.softmaxSlope): [1]
         case .binary, .fused(.slope): [0, 1]
-        case .fused(.convolution(_, _, let extras)), .fused(.product(_, let extras)):
+        case .fused(.convolution(_, _, let extras)), .fused(.product(_, let extras, _)):
             extras.initial ? [operands.count - 1] : []
         case .fused(.channelAffine(_, let extras)): extras.initial ? [operands.count - 1] : [0]
         default: []

@@ -101,6 +101,31 @@ import ZooTestSupport
         }
     }
 
+    /// Fewer models than threads: batches are split as well, and not a bit of a result changes.
+    @Test func batchesAreSplitWhenThereAreFewModels() throws {
+        let models = Array(try ReferenceZoo.models("digits-cnn.zip").prefix(2))
+        let samples = try ReferenceZoo.samples("data/digits.safetensors", "val")
+        let request = ArchitectureRequest(
+            tensors: models[0].source.tensorInfos, inputShape: samples.inputShape, config: models[0].config)
+        let evaluator = try Evaluator(
+            ReferenceZoo.resolver().choose(request).graph, tensors: request.tensors, samples: samples, batch: 32)
+        let alone = try evaluator.evaluate(count: 2, jobs: 1) { models[$0].source }.map { try $0.get() }
+        #expect(evaluator.split(count: 2, jobs: 1).batchGroups == 1)
+        for jobs in [3, 4, 7, 1000] {
+            let split = evaluator.split(count: 2, jobs: jobs)
+            #expect(split.batchGroups == min((samples.count + 31) / 32, (jobs + 1) / 2) && split.threads <= jobs)
+            let found = try evaluator.evaluate(count: 2, jobs: jobs) { models[$0].source }
+            #expect(try found.map { try $0.get() } == alone)
+        }
+        let some = try evaluator.evaluate(count: 2, jobs: 8) { index in
+            if index == 0 { throw ZooError(.io, "gone") }
+            return models[index].source
+        }
+        #expect(throws: ZooError.self) { try some[0].get() }
+        #expect(try some[1].get() == alone[1])
+        #expect("\(evaluator.split(count: 1, jobs: 2))" == "1 model × 2 batch groups on 2 threads")
+    }
+
     @Test func aModelThatCannotBeReadHasItsErrorAndTheOthersTheirResults() throws {
         let model = try #require(try ReferenceZoo.models("digits-cnn.zip").first)
         let samples = try ReferenceZoo.samples("data/digits.safetensors", "val")

@@ -25,6 +25,9 @@ final class NetworkSketch {
         return value
     }
 
+    /// Gives back the initial values, once they have been copied.
+    func forgetWeights() { weights = [] }
+
     func weight(_ shape: Shape) -> Value {
         let inputs = shape.dimensions.dropFirst().reduce(1, *)
         return parameter(shape, noise(shape.elementCount, 1 / Float(inputs).squareRoot()))
@@ -79,23 +82,39 @@ func resNet18(_ net: NetworkSketch, _ images: Value, width: Int) throws -> Value
     return try net.linear(b.mean(x, axes: [2, 3]), 10)
 }
 
+/// Layer norm with scale and shift of its own.
+private func layerNorm(_ net: NetworkSketch, _ x: Value) throws -> Value {
+    let width = x.shape[x.shape.rank - 1]
+    let ones = [Float](repeating: 1, count: width)
+    return try net.b.layerNorm(
+        x, weight: net.parameter([width], ones), bias: net.weight([width]), epsilon: 1e-12)
+}
+
 /// Blocks of a BERT-like encoder with MiniLM's sizes (width 384, 12 heads, 1536 hidden), normed after each half.
-func encoder(_ net: NetworkSketch, _ tokens: Value, blocks: Int) throws -> Value {
+func encoder(_ net: NetworkSketch, _ tokens: Value, blocks: Int, mask: Value? = nil) throws -> Value {
     let b = net.b
     let width = tokens.shape[2]
     func linear(_ x: Value, _ outputs: Int) throws -> Value {
         try b.linear(x, weight: net.weight([outputs, x.shape[2]]), bias: net.weight([outputs]))
     }
-    func norm(_ x: Value) throws -> Value {
-        let ones = [Float](repeating: 1, count: width)
-        return try b.layerNorm(x, weight: net.parameter([width], ones), bias: net.weight([width]), epsilon: 1e-12)
-    }
     var x = tokens
     for _ in 0..<blocks {
         let heads = try (0..<3).map { _ in try b.splitHeads(linear(x, width), heads: 12) }
-        let mixed = try b.mergeHeads(b.attention(queries: heads[0], keys: heads[1], values: heads[2]))
-        x = try norm(b.add(x, linear(mixed, width)))
-        x = try norm(b.add(x, linear(b.gelu(linear(x, 4 * width)), width)))
+        let mixed = try b.mergeHeads(b.attention(queries: heads[0], keys: heads[1], values: heads[2], mask: mask))
+        x = try layerNorm(net, b.add(x, linear(mixed, width)))
+        x = try layerNorm(net, b.add(x, linear(b.gelu(linear(x, 4 * width)), width)))
     }
     return x
+}
+
+/// MiniLM from token ids on: the embeddings of words, positions and token types, normed, and six blocks; the mask is
+/// what hides padding (here nothing).
+func miniLM(_ net: NetworkSketch, _ ids: Indices, mask: Value) throws -> Value {
+    let b = net.b
+    let (width, tokens) = (384, ids.shape[1])
+    let words = try b.gatherRows(net.weight([30_522, width]), ids)
+    let positions = try b.slice(net.weight([512, width]), axis: 0, 0..<tokens)
+    let types = try b.slice(net.weight([2, width]), axis: 0, 0..<1)
+    let x = try layerNorm(net, b.add(b.add(words, positions), types))
+    return try encoder(net, x, blocks: 6, mask: mask)
 }

@@ -1,9 +1,11 @@
 """Times PyTorch eager on the engine benchmark's work; prints one JSON object of milliseconds.
 
-    python engine_peer.py small|large|text
+    python engine_peer.py small|large|text|minilm
+    python engine_peer.py memory resnet18|encoder|minilm     # peak resident bytes, and those before there was a network
 """
 
 import json
+import resource
 import sys
 import time
 
@@ -81,20 +83,19 @@ def small():
     return {"cnn_forward": median(forward, 500), "cnn_step": median(step, 300), "cnn_hvp": median(product, 200)}
 
 
-def large():
-    torch.manual_seed(0)
-    model = resnet(64).eval()
-    parameters = list(model.parameters())
-    x, y = torch.randn(128, 3, 32, 32), torch.randint(0, 10, (128,))
-
-    def gradient():
-        torch.autograd.grad(F.cross_entropy(model(x), y), parameters)
-
+def on_threads(name, gradient):
     result = {}
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        result[f"resnet18_{threads}_threads"] = median(gradient, 3)
+        result[f"{name}_{threads}_threads"] = median(gradient, 5)
     return result
+
+
+def resnet18_gradient():
+    model = resnet(64).eval()
+    parameters = list(model.parameters())
+    x, y = torch.randn(128, 3, 32, 32), torch.randint(0, 10, (128,))
+    return lambda: torch.autograd.grad(F.cross_entropy(model(x), y), parameters)
 
 
 class EncoderBlock(nn.Module):
@@ -113,20 +114,62 @@ class EncoderBlock(nn.Module):
         return self.norm2(x + self.down(F.gelu(self.up(x))))
 
 
-def text():
-    torch.manual_seed(0)
+def encoder_gradient():
     model = nn.Sequential(EncoderBlock(384, 12), EncoderBlock(384, 12))
     parameters = list(model.parameters())
     x = torch.randn(64, 64, 384)
+    return lambda: torch.autograd.grad((model(x) - 0.1).square().mean(), parameters)
+
+
+def minilm_gradient():
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
+    model = BertModel(config, add_pooling_layer=False).eval()
+    parameters = list(model.parameters())
+    ids = torch.arange(64 * 64).reshape(64, 64) * 7 % 10
+    mask = torch.ones(64, 64, dtype=torch.long)
 
     def gradient():
-        torch.autograd.grad((model(x) - 0.1).square().mean(), parameters)
+        states = model(input_ids=ids, attention_mask=mask).last_hidden_state
+        torch.autograd.grad((states - 0.1).square().mean(), parameters)
 
-    result = {}
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        result[f"encoder_{threads}_threads"] = median(gradient, 3)
-    return result
+    return gradient
 
 
-print(json.dumps({"small": small, "large": large, "text": text}[sys.argv[1]]()))
+GRADIENTS = {"resnet18": resnet18_gradient, "encoder": encoder_gradient, "minilm": minilm_gradient}
+
+
+def large():
+    return on_threads("resnet18", resnet18_gradient())
+
+
+def text():
+    return on_threads("encoder", encoder_gradient())
+
+
+def minilm():
+    return on_threads("minilm", minilm_gradient())
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def memory(name):
+    torch.set_num_threads(1)
+    if name == "minilm":
+        import transformers  # noqa: F401  (its own memory is part of the start)
+    start = peak()
+    gradient = GRADIENTS[name]()
+    for _ in range(2):
+        gradient()
+    return {"peak": peak(), "start": start}
+
+
+torch.manual_seed(0)
+if sys.argv[1] == "memory":
+    print(json.dumps(memory(sys.argv[2])))
+else:
+    print(json.dumps({"small": small, "large": large, "text": text, "minilm": minilm}[sys.argv[1]]()))

@@ -1,3 +1,4 @@
+import CZooKernels
 import Foundation
 import ZooAutodiff
 import ZooBase
@@ -5,7 +6,9 @@ import ZooTensor
 
 // Times the engine and PyTorch eager on the same work in the same run and prints the ratios.
 //
-//     ZOO_PEERS_PYTHON=/path/to/python swift run -c release engine-benchmark [small] [large] [text] [profile]
+//     ZOO_PEERS_PYTHON=/path/to/python swift run -c release engine-benchmark [small] [large] [text] [minilm] [profile]
+//
+// With `memory NAME` it runs one of resnet18, encoder and minilm once and prints its own memory (see `memoryTable`).
 //
 // Without ZOO_PEERS_PYTHON only our own times are printed.
 
@@ -26,16 +29,18 @@ struct Inputs {
     let images: UnsafePointer<Float>
     let labels: UnsafePointer<Int32>
 
-    init(_ net: NetworkSketch, samples: Int, pixels: Int) {
+    init(_ net: NetworkSketch, samples: Int, pixels: Int, labels count: Int? = nil, withDirections: Bool = false) {
         func keep<T>(_ values: [T]) -> UnsafeMutableBufferPointer<T> {
             let copy = UnsafeMutableBufferPointer<T>.allocate(capacity: values.count)
             _ = copy.initialize(from: values)
             return copy
         }
         weights = net.weights.map(keep)
-        directions = net.trained.map { UnsafePointer(keep(net.noise(net.weights[$0].count, 1)).baseAddress!) }
+        directions =
+            withDirections
+            ? net.trained.map { UnsafePointer(keep(net.noise(net.weights[$0].count, 1)).baseAddress!) } : []
         images = UnsafePointer(keep(net.noise(samples * pixels, 1)).baseAddress!)
-        labels = UnsafePointer(keep((0..<samples).map { Int32($0 % 10) }).baseAddress!)
+        labels = UnsafePointer(keep((0..<(count ?? samples)).map { Int32($0 * 7 % 10) }).baseAddress!)
     }
 
     var parameters: [UnsafePointer<Float>] { weights.map { UnsafePointer($0.baseAddress!) } }
@@ -53,7 +58,7 @@ func small() throws -> [String: Double] {
     let directions = trained.enumerated().map { net.b.direction("v\($0)", $1.shape) }
     let product = try net.b.tangents(of: gradient, along: Array(zip(trained, directions)))
     let productProgram = net.b.build([("loss", loss)] + (gradient + product).map { ("g", $0) })
-    let inputs = Inputs(net, samples: 32, pixels: 64)
+    let inputs = Inputs(net, samples: 32, pixels: 64, withDirections: true)
 
     let forward = forwardProgram.compiled().makeExecutor()
     let step = gradientProgram.compiled().makeExecutor()
@@ -90,91 +95,123 @@ func small() throws -> [String: Double] {
     ]
 }
 
-func large() throws -> [String: Double] {
+func compiled(_ work: LargeWork, _ net: NetworkSketch, _ samples: Int) throws -> CompiledProgram<Float> {
+    let loss = try work.loss(net, samples)
+    let gradient = try net.b.gradient(of: loss, withRespectTo: net.trained.map { net.parameters[$0] })
+    return net.b.build([("loss", loss)] + gradient.map { ("g", $0) }).compiled()
+}
+
+/// What one thread runs of a large shape: its executor and its share of the samples.
+struct Part: @unchecked Sendable {
+    let executor: Executor<Float>
+    let inputs: Inputs
+    let work: LargeWork
+    let start: Int
+
+    func run() throws {
+        try executor.bind(parameters: inputs.parameters)
+        try executor.run(
+            reals: work.reals > 0 ? [inputs.images + start * work.reals] : [],
+            indices: work.integers > 0 ? [inputs.labels + start * work.integers] : [])
+    }
+}
+
+/// A large shape on one thread, and by halves of the batch on two.
+func timed(_ work: LargeWork) throws -> [String: Double] {
     let net = NetworkSketch()
-    func program(_ net: NetworkSketch, _ samples: Int) throws -> Program {
-        let images = net.b.data("x", [samples, 3, 32, 32]), labels = net.b.indices("y", [samples])
-        let loss = try net.b.average(net.b.crossEntropy(resNet18(net, images, width: 64), labels: labels))
-        let gradient = try net.b.gradient(of: loss, withRespectTo: net.trained.map { net.parameters[$0] })
-        return net.b.build([("loss", loss)] + gradient.map { ("g", $0) })
-    }
-    let whole = try program(net, 128).compiled(), half = try program(NetworkSketch(), 64).compiled()
-    let inputs = Inputs(net, samples: 128, pixels: 3 * 32 * 32)
-    let parameters = inputs.parameters
+    let half = try compiled(work, NetworkSketch(), work.samples / 2)
     var results: [String: Double] = [:]
+    let inputs: Inputs
     do {
-        let executor = whole.makeExecutor()
-        print("ResNet-18 arena at batch 128: \(whole.arenaBytes >> 20) MiB, \(whole.operationCounts.perRun) operations")
-        results["resnet18_1_threads"] = try median(3) {
-            try executor.bind(parameters: parameters)
-            try executor.run(reals: [inputs.images], indices: [inputs.labels])
-        }
-        if CommandLine.arguments.contains("profile") { print(executor.profile()) }
+        let whole = try compiled(work, net, work.samples)
+        inputs = Inputs(net, samples: work.samples, pixels: max(1, work.reals), labels: work.samples * work.integers)
+        let part = Part(executor: whole.makeExecutor(), inputs: inputs, work: work, start: 0)
+        print("\(work.name): arena \(whole.arenaBytes >> 20) MiB, \(whole.operationCounts.perRun) steps")
+        if CommandLine.arguments.contains("listing") { print(whole.listing) }
+        results["\(work.name)_1_threads"] = try median(5, part.run)
+        if CommandLine.arguments.contains("profile") { print(part.executor.profile()) }
     }
-    let pair = [half.makeExecutor(), half.makeExecutor()]
-    nonisolated(unsafe) let shared = (inputs, parameters)
-    results["resnet18_2_threads"] = try median(3) {
-        try Parallel.forEach(count: 2, jobs: 2) { part in
-            let (inputs, parameters) = shared
-            try pair[part].bind(parameters: parameters)
-            try pair[part].run(
-                reals: [inputs.images + part * 64 * 3 * 32 * 32], indices: [inputs.labels + part * 64])
-        }
-        addOutputs(pair)
+    let pair = [0, work.samples / 2].map {
+        Part(executor: half.makeExecutor(), inputs: inputs, work: work, start: $0)
+    }
+    results["\(work.name)_2_threads"] = try median(5) {
+        try Parallel.forEach(count: 2, jobs: 2) { try pair[$0].run() }
+        try addOutputs(pair.map(\.executor))
     }
     return results
 }
 
-/// Two of MiniLM's six blocks on 64 sequences of 64 tokens: gradient of all weights.
-func text() throws -> [String: Double] {
-    func sketch(_ sequences: Int) throws -> (NetworkSketch, CompiledProgram<Float>) {
-        let net = NetworkSketch()
-        let output = try encoder(net, net.b.data("x", [sequences, 64, 384]), blocks: 2)
-        let loss = try net.b.mean(net.b.square(net.b.affine(output, offset: -0.1)))
-        let gradient = try net.b.gradient(of: loss, withRespectTo: net.parameters)
-        return (net, net.b.build([("loss", loss)] + gradient.map { ("g", $0) }).compiled())
-    }
-    let (net, whole) = try sketch(64)
-    let (_, half) = try sketch(32)
-    let inputs = Inputs(net, samples: 64, pixels: 64 * 384)
-    let parameters = inputs.parameters
-    print("encoder arena: \(whole.arenaBytes >> 20) MiB, \(whole.operationCounts.perRun) operations")
-    let executor = whole.makeExecutor()
-    var results = [
-        "encoder_1_threads": try median(3) {
-            try executor.bind(parameters: parameters)
-            try executor.run(reals: [inputs.images])
-        }
-    ]
-    if CommandLine.arguments.contains("profile") { print(executor.profile()) }
-    let pair = [half.makeExecutor(), half.makeExecutor()]
-    nonisolated(unsafe) let shared = (inputs, parameters)
-    results["encoder_2_threads"] = try median(3) {
-        try Parallel.forEach(count: 2, jobs: 2) { part in
-            try pair[part].bind(parameters: shared.1)
-            try pair[part].run(reals: [shared.0.images + part * 32 * 64 * 384])
-        }
-        addOutputs(pair)
-    }
-    return results
-}
+func large() throws -> [String: Double] { try timed(resNet) }
+func text() throws -> [String: Double] { try timed(twoBlocks) }
+func wholeModel() throws -> [String: Double] { try timed(wholeMiniLM) }
 
-/// The mean of two executors' gradients, into the first one's memory.
-func addOutputs(_ pair: [Executor<Float>]) {
-    for place in 1..<pair[0].compiled.program.outputs.count {
-        let (a, b) = (pair[0].output(place), pair[1].output(place))
-        let sum = UnsafeMutableBufferPointer(mutating: a)
-        for index in a.indices { sum[index] = 0.5 * (a[index] + b[index]) }
+/// The mean of two executors' gradients, into the first one's memory; both threads take part.
+func addOutputs(_ pair: [Executor<Float>]) throws {
+    let count = pair[0].compiled.program.outputs.count
+    // Pieces of a quarter million numbers: one output may hold half of them all.
+    let pieces = (1..<count).flatMap { output in
+        stride(from: 0, to: pair[0].output(output).count, by: 1 << 18).map { (output, $0) }
+    }
+    try Parallel.forEach(count: pieces.count, jobs: 2) { place in
+        let (output, start) = pieces[place]
+        let (a, b) = (pair[0].output(output), pair[1].output(output))
+        let target = UnsafeMutableBufferPointer(mutating: a)
+        zoo_axpby(min(1 << 18, a.count - start), 0.5, b.baseAddress! + start, 0.5, target.baseAddress! + start)
     }
 }
 
-/// PyTorch's times for the same names, when a Python with torch is named.
-func peer(_ kind: String) throws -> [String: Double] {
+// MARK: Memory
+
+/// Peak resident bytes of this process.
+func peakBytes() -> Int {
+    var usage = rusage()
+    getrusage(.init(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss * 1024
+}
+
+/// Runs one of the large shapes twice in this process and prints the peak of resident memory, whole and above what the
+/// process took before there was a network.
+func memory(_ name: String) throws {
+    guard let work = [resNet, twoBlocks, wholeMiniLM].first(where: { $0.name == name }) else { return }
+    let start = peakBytes()
+    let net = NetworkSketch()
+    let program = try compiled(work, net, work.samples)
+    let inputs = Inputs(net, samples: work.samples, pixels: max(1, work.reals), labels: work.samples * work.integers)
+    net.forgetWeights()
+    let part = Part(executor: program.makeExecutor(), inputs: inputs, work: work, start: 0)
+    for _ in 0..<2 { try part.run() }
+    print("{\"peak\": \(peakBytes()), \"start\": \(start)}")
+}
+
+/// Both sides' peak memory on the large shapes, each in a process of its own.
+func memoryTable() throws {
+    for name in ["resnet18", "minilm"] {
+        let own = try numbers(CommandLine.arguments[0], ["memory", name])
+        let theirs = try peer(["memory", name])
+        func mebibytes(_ values: [String: Double]) -> (Double, Double) {
+            let (peak, start) = (values["peak"] ?? .nan, values["start"] ?? .nan)
+            return (peak / 1048576, (peak - start) / 1048576)
+        }
+        let (ours, other) = (mebibytes(own), mebibytes(theirs))
+        print(
+            String(
+                format: "%-20@ %7.0f MiB (%.0f above the start)   torch %7.0f MiB (%.0f)   torch ÷ zoo %.2f (%.2f)",
+                "\(name)_memory" as NSString, ours.0, ours.1, other.0, other.1, other.0 / ours.0, other.1 / ours.1))
+    }
+}
+
+/// PyTorch's numbers for the same names, when a Python with torch is named.
+func peer(_ arguments: [String]) throws -> [String: Double] {
     guard let python = ProcessInfo.processInfo.environment["ZOO_PEERS_PYTHON"] else { return [:] }
     let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("engine_peer.py")
+    return try numbers(python, [script.path] + arguments)
+}
+
+/// The JSON object of numbers that a program prints.
+func numbers(_ program: String, _ arguments: [String]) throws -> [String: Double] {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: python)
-    process.arguments = [script.path, kind]
+    process.executableURL = URL(fileURLWithPath: program)
+    process.arguments = arguments
     let pipe = Pipe()
     process.standardOutput = pipe
     try process.run()
@@ -184,12 +221,25 @@ func peer(_ kind: String) throws -> [String: Double] {
     return Dictionary(uniqueKeysWithValues: (values?.members ?? []).map { ($0.key, $0.value.double ?? .nan) })
 }
 
-let wanted = Set(CommandLine.arguments.dropFirst())
-for (kind, run) in [("small", small), ("large", large), ("text", text)] where wanted.isEmpty || wanted.contains(kind) {
-    let ours = try run(), theirs = try peer(kind)
+let arguments = Array(CommandLine.arguments.dropFirst())
+if arguments.first == "memory", arguments.count == 2 {
+    try memory(arguments[1])
+    exit(0)
+}
+let wanted = Set(arguments).subtracting(["profile", "listing"])
+let benchmarks = [("small", small), ("large", large), ("text", text), ("minilm", wholeModel)]
+for (kind, run) in benchmarks where wanted.isEmpty || wanted.contains(kind) {
+    let ours = try run(), theirs = try peer([kind])
     for (name, time) in ours.sorted(by: { $0.key < $1.key }) {
         let own = String(format: "%-20@ %10.3f ms", name as NSString, time)
         let other = theirs[name].map { String(format: "   torch %10.3f ms   ratio %6.2f", $0, $0 / time) } ?? ""
         print(own + other)
     }
+    for (name, one) in ours {
+        guard name.hasSuffix("_1_threads"), let two = ours[name.replacing("_1_", with: "_2_")] else { continue }
+        let theirOne = theirs[name], theirTwo = theirs[name.replacing("_1_", with: "_2_")]
+        let other = theirOne.flatMap { one in theirTwo.map { String(format: ", torch's %.2f", one / $0) } } ?? ""
+        print(String(format: "two threads are %.2f times one", one / two) + other)
+    }
 }
+if wanted.isEmpty || wanted.contains("memory") { try memoryTable() }

@@ -265,6 +265,33 @@ void NAME(zoo_column_affine)(size_t rows, size_t width, const float *x, const fl
         }
 }
 
+INLINE lanes row_step(const zoo_row_operation operation, lanes x, float v) {
+    switch (operation) {
+    case ZOO_ROW_ADD: return x + v;
+    case ZOO_ROW_SUBTRACT: return x - v;
+    case ZOO_ROW_SUBTRACT_FROM: return v - x;
+    case ZOO_ROW_MULTIPLY: return x * v;
+    }
+    return x;
+}
+
+INLINE void row_loop(const zoo_row_operation operation, size_t rows, size_t width, const float *x, const float *v,
+                     float *y) {
+    for (size_t r = 0; r < rows; r++, x += width, y += width)
+        for (size_t i = 0; i < width; i += 16)
+            give(y + i, row_step(operation, take(x + i, width - i, 0), v[r]), width - i);
+}
+
+void NAME(zoo_row_apply)(zoo_row_operation operation, size_t rows, size_t width, const float *x, const float *v,
+                         float *y) {
+    switch (operation) {
+    case ZOO_ROW_ADD: return row_loop(ZOO_ROW_ADD, rows, width, x, v, y);
+    case ZOO_ROW_SUBTRACT: return row_loop(ZOO_ROW_SUBTRACT, rows, width, x, v, y);
+    case ZOO_ROW_SUBTRACT_FROM: return row_loop(ZOO_ROW_SUBTRACT_FROM, rows, width, x, v, y);
+    case ZOO_ROW_MULTIPLY: return row_loop(ZOO_ROW_MULTIPLY, rows, width, x, v, y);
+    }
+}
+
 void NAME(zoo_column_sums)(size_t rows, size_t width, const float *x, const float *y, float *sums, int32_t flags) {
     if (!(flags & ZOO_ADD)) memset(sums, 0, width * sizeof(float));
     for (size_t begin = 0; begin < rows; begin += ROW_RUN) {

@@ -232,6 +232,31 @@ void zoo_argmax_lanes(size_t groups, size_t classes, const float *x, int32_t *in
 size_t zoo_correct_lanes(size_t groups, size_t classes, const float *x, const int32_t *labels,
                          const float *lane_weights);
 
+// MARK: Matrix products, row-major
+
+/// C = scale * op(A) op(B) [+ bias] [+ initial]: op(A) is rows x depth, op(B) depth x columns. Strides are in floats
+/// between the rows of a stored matrix, so that parts of wider matrices (attention's heads) are read and written in
+/// place.
+typedef struct zoo_product {
+    size_t rows, columns, depth;
+    /// A is stored as depth x rows, B as columns x depth.
+    bool transpose_a, transpose_b;
+    size_t a_stride, b_stride, c_stride;
+    float scale;
+} zoo_product;
+
+/// Whether the calling thread's instruction set has products worth using; where it has not, a BLAS library is faster.
+bool zoo_product_is_fast(void);
+/// Floats that a packed B takes.
+size_t zoo_product_packed_count(const zoo_product *product);
+/// Packs B for `zoo_product_run`. Once per model, not per call.
+void zoo_product_pack(const zoo_product *product, const float *b, float *packed);
+/// Bytes of scratch that a call needs. Aligned to 64 bytes.
+size_t zoo_product_workspace_size(const zoo_product *product, bool is_packed);
+/// The product. `b` is packed or as it is stored; `bias` [columns] and `initial` (laid out as C, may be C) may be NULL.
+void zoo_product_run(const zoo_product *product, const float *a, const float *b, bool is_packed, const float *bias,
+                     const float *initial, float *c, void *workspace);
+
 // MARK: Row-major kernels (transformers): [rows][width], rows contiguous unless a stride (in floats) is given
 
 /// y = (x - mean) * rstd * gamma + beta with mean and biased variance of each row; gamma and beta may be NULL. `mean`
@@ -256,6 +281,17 @@ void zoo_softmax_rows(size_t queries, size_t keys, const float *x, size_t x_stri
 /// out = scale * p * (g - sum of p * g) per row. In place allowed with g. Flags: ZOO_ADD.
 void zoo_softmax_rows_gradient(size_t rows, size_t width, const float *p, const float *g, float scale, float *out,
                                int32_t flags);
+/// What a number per row does to the row's elements.
+typedef enum zoo_row_operation {
+    ZOO_ROW_ADD = 0,
+    /// x - v
+    ZOO_ROW_SUBTRACT = 1,
+    /// v - x
+    ZOO_ROW_SUBTRACT_FROM = 2,
+    ZOO_ROW_MULTIPLY = 3,
+} zoo_row_operation;
+/// y = x op v, v [rows]. In place allowed.
+void zoo_row_apply(zoo_row_operation operation, size_t rows, size_t width, const float *x, const float *v, float *y);
 /// y = log softmax of every row. In place allowed.
 void zoo_log_softmax_rows(size_t rows, size_t width, const float *x, float *y);
 /// Cross-entropy of rows; rows with a negative label are ignored (loss 0, gradient 0). `losses` [rows] unweighted,

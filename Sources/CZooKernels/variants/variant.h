@@ -18,6 +18,7 @@
 #include "../bodies/elementwise.h"
 #include "../bodies/losses.h"
 #include "../bodies/rows.h"
+#include "../bodies/product.h"
 #include "../bodies/vectors.h"
 #include "../bodies/merge.h"
 

@@ -1,7 +1,7 @@
 import CZooKernels
 import ZooTensor
 
-/// Rows of features: matrices by vectors that repeat over rows, sums over rows or along them, products with additions.
+/// Rows of features: matrices by vectors that repeat over rows, sums over rows or along them, softmax of attention.
 extension FloatKernels {
     /// x + v and x · v with a vector v of the last extent, repeated over rows.
     static func rowBinary(_ function: Binary, _ site: Site) -> Lowered? {
@@ -20,6 +20,27 @@ extension FloatKernels {
             }
         }
         return nil
+    }
+
+    /// x and a number per row: x ∘ v and v ∘ x with v [..., 1].
+    static func numberPerRow(_ function: Binary, _ site: Site) -> Lowered? {
+        guard let width = site.shape.dimensions.last, width >= 16 else { return nil }
+        let rows = site.shape.elementCount / width, numbers = site.shape.replacing(site.shape.rank - 1, by: 1)
+        let shapes = site.operandShapes
+        guard let place = [0, 1].first(where: { shapes[$0] == site.shape && shapes[1 - $0] == numbers }) else {
+            return nil
+        }
+        let operation: zoo_row_operation
+        switch function {
+        case .add: operation = ZOO_ROW_ADD
+        case .subtract: operation = place == 0 ? ZOO_ROW_SUBTRACT : ZOO_ROW_SUBTRACT_FROM
+        case .multiply: operation = ZOO_ROW_MULTIPLY
+        default: return nil
+        }
+        let (x, v, y) = (site.operands[place], site.operands[1 - place], site.output)
+        return Lowered { buffers, _ in
+            zoo_row_apply(operation, rows, width, buffers.reals(x), buffers.reals(v), buffers.output(y))
+        }
     }
 
     private static func isRow(_ shape: Shape, _ width: Int) -> Bool {
@@ -47,27 +68,30 @@ extension FloatKernels {
         return Lowered { buffers, _ in zoo_row_sums(rows, width, buffers.reals(x), nil, buffers.output(y), 0) }
     }
 
-    /// A product on top of what is there already: a vector for each row, another matrix, or both.
-    static func product(_ form: MatmulForm, _ extras: Fused.Extras, _ site: Site) -> Lowered {
-        let (left, right) = (site.operandShapes[0], site.operandShapes[1])
-        let (rows, columns) = (site.shape[0], site.shape[1]), depth = left[form.transposeA ? 0 : 1]
-        let (a, b, output) = (site.operands[0], site.operands[1], site.output)
-        let bias = extras.bias ? site.operands[2] : nil, initial = extras.initial ? site.operands.last : nil
-        return Lowered(usesBLAS: true) { buffers, _ in
-            let y: UnsafeMutablePointer<Float> = buffers.output(output)
-            if let initial, let bias {
-                zoo_column_affine(rows, columns, buffers.reals(initial), nil, buffers.reals(bias), y, 0)
-            } else if let initial {
-                if buffers[initial] != buffers[output] {
-                    y.update(from: buffers.reals(initial, Float.self), count: rows * columns)
-                }
-            } else if let bias {
-                let row: UnsafePointer<Float> = buffers.reals(bias)
-                for index in 0..<rows { (y + index * columns).update(from: row, count: columns) }
+    static func maskedSoftmax(_ site: Site) -> Lowered {
+        let shape = site.shape, rank = shape.rank
+        let (queries, keys) = (shape[rank - 2], shape[rank - 1])
+        let strides = repeatingStrides(site.operandShapes[1], over: shape)
+        let offsets = StridedLoop(extents: shape.batch.dimensions, strides: [Array(strides.dropLast(2))])
+            .offsets(leaving: 0)[0]
+        let (x, mask, y, step) = (site.operands[0], site.operands[1], site.output, strides[rank - 2])
+        return Lowered { buffers, _ in
+            let x: UnsafePointer<Float> = buffers.reals(x)
+            let mask: UnsafePointer<Float> = buffers.reals(mask)
+            let y: UnsafeMutablePointer<Float> = buffers.output(y)
+            for (place, offset) in offsets.enumerated() {
+                let start = place * queries * keys
+                zoo_softmax_rows(
+                    queries, keys, x + start, keys, 1, mask + offset, step, .max, y + start, keys)
             }
-            Float.gemm(
-                form.transposeA, form.transposeB, rows, columns, depth, buffers.reals(a), left[1], buffers.reals(b),
-                right[1], 1, y, columns)
+        }
+    }
+
+    static func softmaxSlope(_ site: Site) -> Lowered {
+        let width = site.shape[site.shape.rank - 1], rows = site.shape.elementCount / max(1, width)
+        let (p, g, y) = (site.operands[0], site.operands[1], site.output)
+        return Lowered { buffers, _ in
+            zoo_softmax_rows_gradient(rows, width, buffers.reals(p), buffers.reals(g), 1, buffers.output(y), 0)
         }
     }
 }

@@ -7,8 +7,10 @@ enum FloatKernels {
     static func lower(_ site: Site) -> Lowered? {
         switch site.operation {
         case .unary(let function): unary(function, site)
-        case .binary(let function): binary(function, site) ?? rowBinary(function, site)
+        case .binary(let function):
+            binary(function, site) ?? rowBinary(function, site) ?? numberPerRow(function, site)
         case .sum: channelSums(site) ?? rowSums(site)
+        case .matmul(let form): products(form, site)
         case .softmax(let axis): softmax(axis, site)
         case .logSumExp(let axis): logSumExp(axis, site)
         case .argmax(let axis): argmax(axis, site)
@@ -27,7 +29,11 @@ enum FloatKernels {
         case .channelDots: channelDots(site)
         case .slope(let function): slope(function, site)
         case .maxPool(let windows): maxPool(windows, site)
-        case .product(let form, let extras): product(form, extras, site)
+        case .product(let form, let extras, let isPacked): product(form, extras, isPacked, site)
+        case .packProduct(let form): packProduct(form, site)
+        case .heads(let product): heads(product, site)
+        case .maskedSoftmax: maskedSoftmax(site)
+        case .softmaxSlope: softmaxSlope(site)
         case .toLanes, .fromLanes: cross(fused == .toLanes, site)
         }
     }

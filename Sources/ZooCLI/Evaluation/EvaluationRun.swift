@@ -86,11 +86,10 @@ struct EvaluationRun {
             let names = unread.prefix(5).map { "'\($0)'" }.joined(separator: ", ") + (unread.count > 5 ? ", …" : "")
             session.warn("architecture '\(group.graph.name)' does not read \(unread.count) tensors: \(names)")
         }
-        let threads = min(session.jobs, members.count)
         session.detail(
-            "\(group.graph.name), \(split): \(Quantity.count(members.count)) models on \(threads) threads, "
+            "\(group.graph.name), \(split): \(evaluator.split(count: members.count, jobs: session.jobs)), "
                 + "\(Quantity.count(samples.count)) samples in batches of \(evaluator.batch), "
-                + "\(Quantity.bytes(evaluator.arenaByteCount)) a thread")
+                + "an arena of \(Quantity.bytes(evaluator.arenaByteCount)) a thread")
         let selected = selected
         return try evaluator.evaluate(count: members.count, jobs: session.jobs) { index in
             defer { progress(1) }

@@ -139,6 +139,9 @@ struct LandscapeWork {
         let progress = session.progress("landscape", total: places.count, unit: .items("checkpoints"))
         defer { progress.finish() }
         let inner = max(1, session.jobs / max(1, places.count))
+        session.detail(
+            "landscape: \(Quantity.count(tasks.count)) checkpoints on \(max(1, min(session.jobs, tasks.count))) threads, "
+                + "groups of batches and of directions of each on \(inner)")
         let found = try finishing { [options, recorder, session] in
             try Parallel.map(count: tasks.count, jobs: session.jobs) { index in
                 defer { progress.advance(by: 1) }

@@ -25,8 +25,9 @@ public struct Evaluation: Sendable, Hashable {
 
 /// Evaluates any number of models of one architecture on one set of samples: one program, many weights.
 ///
-/// Models are split over threads; a thread has one arena for all its models and reads the samples where they lie.
-/// Losses are summed in double precision in the order of the samples, so results do not depend on the threads.
+/// Models are split over threads, or groups of batches too when there are fewer models than threads; a thread has one
+/// arena for all it does and reads the samples where they lie. Losses are summed in double precision, batch by batch in
+/// the order of the samples, so results do not depend on the threads.
 public final class Evaluator: Sendable {
     /// Samples per run of the program.
     public let batch: Int
@@ -100,62 +101,81 @@ public final class Evaluator: Sendable {
         count: Int, jobs: Int, model: @Sendable (Int) throws -> any TensorSource
     ) throws -> [Result<Evaluation, ZooError>] {
         let pool = ExecutorPool(compiled)
-        return try Parallel.map(count: count, jobs: jobs) { index in
-            do {
-                let weights = try self.weights(of: try model(index))
-                return .success(try pool.withExecutor { try self.run($0, weights) })
-            } catch let error as ZooError where error.code != .interrupted {
-                return .failure(error)
-            }
-        }
-    }
-
-    private func weights(of source: any TensorSource) throws -> [[Float]] {
-        try zip(parameterNames, parameterShapes).map { name, shape in
-            let tensor = try source.tensor(named: name)
-            guard tensor.shape == shape else {
-                throw ZooError(
-                    .mismatch, "tensor '\(name)' has shape \(tensor.shape), the architecture expects \(shape)")
-            }
-            return tensor.floats()
-        }
-    }
-
-    private func run(_ executor: Executor<Float>, _ weights: [[Float]]) throws -> Evaluation {
-        var total = Evaluation(loss: 0, correctCount: 0, count: samples.count)
-        let whole = samples.count - samples.count % batch
-        try withPointers(weights) { pointers in
-            try executor.bind(parameters: pointers)
-            try samples.inputs.withUnsafeBufferPointer { inputs in
-                guard let base = inputs.baseAddress else { return }
-                for start in stride(from: 0, to: whole, by: batch) {
-                    try executor.run(reals: [base + start * samples.sampleSize])
-                    count(executor.output(0), samples.labels[start..<start + batch], &total)
+        let split = split(count: count, jobs: jobs)
+        if split.batchGroups == 1 {
+            return try Parallel.map(count: count, jobs: jobs) { index in
+                try Self.kept {
+                    let weights = try self.weights(of: try model(index))
+                    return self.total(try pool.withExecutor { try self.run($0, weights, self.batches) })
                 }
             }
-            try tail?.withUnsafeBufferPointer { inputs in
-                guard let base = inputs.baseAddress else { return }
-                try executor.run(reals: [base])
-                count(executor.output(0), samples.labels[whole...], &total)
+        }
+        let weights = try Parallel.map(count: count, jobs: jobs) { index in
+            try Self.kept { try self.weights(of: try model(index)) }
+        }
+        let groups = split.batchGroups, batches = batches
+        let parts = try Parallel.map(count: count * groups, jobs: jobs) { place in
+            let (model, group) = (place / groups, place % groups)
+            let range = batches.count * group / groups..<batches.count * (group + 1) / groups
+            return try Self.kept {
+                let weights = try weights[model].get()
+                return try pool.withExecutor { try self.run($0, weights, range) }
             }
+        }
+        return try (0..<count).map { model in
+            try Self.kept { try total(parts[model * groups..<(model + 1) * groups].flatMap { try $0.get() }) }
+        }
+    }
+
+    /// How `evaluate` splits its work: over models, and over groups of batches when they are fewer than the threads.
+    public func split(count: Int, jobs: Int) -> WorkSplit {
+        let groups = count == 0 || count >= jobs ? 1 : min(batches.count, (jobs + count - 1) / count)
+        return WorkSplit(
+            models: count, batchGroups: groups, threads: max(1, min(jobs, count * groups)),
+            arenaByteCount: compiled.arenaBytes)
+    }
+
+    /// A value, or the error that keeps one model from having one; interruptions are thrown.
+    private static func kept<T>(_ body: () throws -> T) throws -> Result<T, ZooError> {
+        do {
+            return .success(try body())
+        } catch let error as ZooError where error.code != .interrupted {
+            return .failure(error)
+        }
+    }
+
+    private func weights(of source: any TensorSource) throws -> WeightBlock {
+        try WeightBlock(source, names: parameterNames, shapes: parameterShapes)
+    }
+
+    private var batches: Range<Int> { 0..<(samples.count + batch - 1) / batch }
+
+    /// The summed losses and the correct samples of some batches, one after the other.
+    private func run(_ executor: Executor<Float>, _ weights: WeightBlock, _ batches: Range<Int>) throws -> [Evaluation]
+    {
+        try executor.bind(parameters: weights.pointers)
+        return try batches.map { number in
+            let start = number * batch, end = min(start + batch, samples.count)
+            try Cancellation.check()
+            let isTail = end - start < batch
+            try (isTail ? tail ?? [] : samples.inputs).withUnsafeBufferPointer { inputs in
+                guard let base = inputs.baseAddress else { return }
+                try executor.run(reals: [isTail ? base : base + start * samples.sampleSize])
+            }
+            var found = Evaluation(loss: 0, correctCount: 0, count: end - start)
+            count(executor.output(0), samples.labels[start..<end], &found)
+            return found
+        }
+    }
+
+    private func total(_ batches: [Evaluation]) -> Evaluation {
+        var total = Evaluation(loss: 0, correctCount: 0, count: samples.count)
+        for part in batches {
+            total.loss += part.loss
+            total.correctCount += part.correctCount
         }
         total.loss /= Double(samples.count)
         return total
-    }
-
-    private func withPointers<R>(_ arrays: [[Float]], _ body: ([UnsafePointer<Float>]) throws -> R) rethrows -> R {
-        // Arrays of arrays have no stable addresses; one block for all weights does.
-        let total = arrays.reduce(0) { $0 + ($1.count + 15) / 16 * 16 }
-        let block = UnsafeMutableRawPointer.allocate(byteCount: max(total, 1) * 4, alignment: 64)
-            .bindMemory(to: Float.self, capacity: max(total, 1))
-        defer { block.deallocate() }
-        var place = 0
-        let pointers = arrays.map { array in
-            (block + place).initialize(from: array, count: array.count)
-            defer { place += (array.count + 15) / 16 * 16 }
-            return UnsafePointer(block + place)
-        }
-        return try body(pointers)
     }
 
     private func count(_ logits: UnsafeBufferPointer<Float>, _ labels: ArraySlice<Int32>, _ total: inout Evaluation) {
