@@ -80,7 +80,10 @@ import ZooTestSupport
         let (base, tuned) = ("\(fixtures)/net.safetensors", "\(fixtures)/saved/merged.safetensors")
         let folder = bench.file("adapter")
         let report = try bench.json("lora", "extract", tuned, base, "--rank", "8", "--to", folder)
-        #expect(report["modules"]?.array?.count == 2 && report["saved"]?.array?.isEmpty == false)
+        // Two adapted layers and the head; the norm, and layers of which only the bias was trained, are whole.
+        #expect(report["modules"]?.array?.count == 3)
+        let saved = report["saved"]?.array?.compactMap(\.string) ?? []
+        #expect(saved == ["block.down", "block.norm", "conv", "line", "pointwise"])
         for name in ["adapter_config.json", "adapter_model.safetensors", "README.md"] {
             #expect(FileManager.default.fileExists(atPath: "\(folder)/\(name)"))
         }

@@ -39,7 +39,7 @@ package struct LoraCombine: ZooCommand {
     @Option(help: ArgumentHelp("The share of values that pruning keeps.", valueName: "number"))
     package var density: Double?
 
-    @Option(help: "Elect signs by 'total' (sum) or 'frequency' (count).")
+    @Option(help: ArgumentHelp("Elect signs by 'total' (sum) or 'frequency' (count).", valueName: "how"))
     package var majoritySign: MajoritySign = .total
 
     @Option(help: ArgumentHelp("svd: the rank. Default: the largest of the adapters.", valueName: "number"))

@@ -31,36 +31,32 @@ package struct LoraExtract: ZooCommand {
     @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
     package var to: String
 
-    @Option(name: [.long, .customLong("max-rank")], help: ArgumentHelp("The largest rank.", valueName: "number"))
+    @Option(help: ArgumentHelp("The largest rank.", valueName: "number"))
     package var rank: Int = 128
 
     @Option(help: ArgumentHelp("Leave out singular values up to this.", valueName: "number"))
     package var svEpsilon: Double = 0
 
-    @Flag(inversion: .prefixedNo, help: "Give the root of the singular values to A and B, or all of them to A.")
-    package var distributeScale = true
+    @Flag(help: "Give all of the singular values to A instead of their roots to A and B.")
+    package var noDistributeScale = false
 
     @Flag(help: "Decompose embeddings and head too instead of storing them whole.")
     package var embedLora = false
 
-    @Option(help: ArgumentHelp("Store a module whole, by the end of its name; repeatable.", valueName: "module"))
+    @Option(help: ArgumentHelp("Store a module whole, by the end of its name; repeatable.", valueName: "name"))
     package var saveModule: [String] = []
 
-    @Option(
-        name: [.customShort("i"), .long],
-        help: ArgumentHelp("Only modules in whose name this is found; repeatable.", valueName: "regex"))
+    @Option(help: ArgumentHelp("Only modules in whose name this is found; repeatable.", valueName: "re"))
     package var includeRegex: [String] = []
 
-    @Option(
-        name: [.customShort("e"), .long],
-        help: ArgumentHelp("Not modules in whose name this is found; repeatable.", valueName: "regex"))
+    @Option(help: ArgumentHelp("Not modules in whose name this is found; repeatable.", valueName: "re"))
     package var excludeRegex: [String] = []
 
     @Flag(help: "Leave out what cannot be decomposed (norms) instead of storing it.")
     package var skipUndecomposable = false
 
-    @Flag(inversion: .prefixedNo, help: "Weights are stored [in, out] as in GPT-2. Default: as the configuration says.")
-    package var fanInFanOut: Bool?
+    @Flag(help: "Weights are stored [in, out] as in GPT-2. Default: as the configuration says.")
+    package var fanInFanOut = false
 
     @Flag(help: "Always take the full decomposition.")
     package var exact = false
@@ -90,7 +86,7 @@ package struct LoraExtract: ZooCommand {
         var options = AdapterExtraction.Options()
         options.rank = rank
         options.svEpsilon = svEpsilon
-        options.distributesScale = distributeScale
+        options.distributesScale = !noDistributeScale
         options.adaptsEmbeddings = embedLora
         options.saved = saveModule
         options.included = includeRegex
@@ -100,7 +96,7 @@ package struct LoraExtract: ZooCommand {
         options.dtype = try FloatType.named(dtype)
         options.seed = session.seed
         options.jobs = session.jobs
-        options.isTransposed = try fanInFanOut ?? Self.isTransposed(origin, session)
+        options.isTransposed = try fanInFanOut || Self.isTransposed(origin, session)
         let progress = session.progress("lora extract", total: nil, unit: .items("modules"))
         let found = try AdapterExtraction(
             tuned: try tuned.open(), base: try origin.open(), baseName: base, options: options

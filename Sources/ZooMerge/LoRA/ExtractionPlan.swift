@@ -27,12 +27,18 @@ struct ExtractionPlan {
             excluded = try options.excluded.map(ModulePattern.init)
         for name in members.keys.sorted() {
             if canDecompose(name) { decomposable.append(name) }
-            guard try differs(name, tuned, base, known) else { continue }
+            let changed = try differing(name, tuned, base, known)
+            guard !changed.isEmpty else { continue }
             let isWanted =
                 (included.isEmpty || included.contains { $0.isFound(in: name) })
                 && !excluded.contains { $0.isFound(in: name) }
             guard isWanted else {
                 skipped.append(name)
+                continue
+            }
+            // A module whose weight is the base's has nothing to decompose; its bias is stored with it.
+            guard !canDecompose(name) || changed.contains(name + ".weight") else {
+                saved.append(name)
                 continue
             }
             place(name, resized: infos[name + ".weight"]?.shape != known[name + ".weight"]?.shape)
@@ -108,17 +114,16 @@ struct ExtractionPlan {
         }
     }
 
-    private func differs(
+    /// The tensors of a module that differ from the base's.
+    private func differing(
         _ module: String, _ tuned: any TensorSource, _ base: any TensorSource, _ known: [String: TensorInfo]
-    ) throws -> Bool {
-        for name in members[module] ?? [] {
+    ) throws -> [String] {
+        try (members[module] ?? []).filter { name in
             try Cancellation.check()
             guard let old = known[name], old.shape == infos[name]?.shape else { return true }
             let x = try tuned.tensor(named: name), y = try base.tensor(named: name)
-            let isSame = x.dtype == y.dtype ? x.isIdentical(to: y) : x.doubles() == y.doubles()
-            if !isSame { return true }
+            return x.dtype == y.dtype ? !x.isIdentical(to: y) : x.doubles() != y.doubles()
         }
-        return false
     }
 
     /// Changes of the biases of decomposed modules: as `lora_B.bias` where every such module has a bias, which is what
