@@ -152,12 +152,13 @@ import ZooTestSupport
         func id(_ name: String) throws -> Int {
             try #require(ids.first { $0["path"] == .string(name + ".safetensors") }?["id"]?.int)
         }
+        let dim = try id("dim"), shift = try id("shift")
         // One by its id, one by its path, and the base, which is not in the catalog.
         let text = """
             merge_method: ties
             base_model: \(SampleZoo.tasks)/pretrained.safetensors
             models:
-            - {model: "\(try id("dim"))", parameters: {weight: 0.5, density: 0.4}}
+            - {model: "\(dim)", parameters: {weight: 0.5, density: 0.4}}
             - {model: \(folder)/shift.safetensors, parameters: {weight: 0.25, density: 0.4}}
             """
         let recipe = bench.file("r.yaml")
@@ -171,7 +172,7 @@ import ZooTestSupport
             #expect(parents.count == 2 && parents.allSatisfy { $0["role"] == "merge ties" })
             let found = Dictionary(
                 uniqueKeysWithValues: parents.map { ($0["parent"]?.int ?? 0, $0["coefficient"]?.double ?? 0) })
-            #expect(found == [try id("dim"): 0.5, try id("shift"): 0.25])
+            #expect(found == [dim: 0.5, shift: 0.25])
             #expect(try bench.zoo("show", "\(child)").output.contains("merge ties"))
         }
         let command = try bench.rows("sql", "SELECT command FROM run ORDER BY id DESC LIMIT 1")
