@@ -12,7 +12,7 @@ import ZooTestSupport
         let bench = try PhaseCatalog.shared.get()
         let output = bench.file(Self.name)
         let json = try bench.json("export", "zoo = '\(Self.name)'", "--format", "notebook", "--to", output)
-        let files = try #require(json["files"]?.array?.compactMap(\.string)).map { String($0.dropFirst(output.count + 1)) }
+        let files = try #require(json["files"]?.array?.compactMap { $0.string }).map { String($0.dropFirst(output.count + 1)) }
         let expected = [
             "models.parquet", "models.csv", "metrics.parquet", "metrics.csv", "phases.png", "phases.parquet",
             "phases.csv", "grid.npz", "\(Self.name).ipynb",
@@ -53,7 +53,7 @@ import ZooTestSupport
         let bench = try SampleCatalog.shared.get()
         let output = bench.file("cnn-notebook")
         let json = try bench.json("export", "zoo = 'digits-cnn' and epoch = last", "--format", "notebook", "--to", output)
-        let files = try #require(json["files"]?.array?.compactMap(\.string))
+        let files = try #require(json["files"]?.array?.compactMap { $0.string })
         #expect(files.contains("\(output)/results.png") && !files.contains("\(output)/grid.npz"))
         let text = try String(contentsOfFile: "\(output)/cnn-notebook.ipynb", encoding: .utf8)
         #expect(text.contains("no phases: zoo 'digits-cnn' has no grid"))
@@ -86,7 +86,9 @@ import ZooTestSupport
         #expect(found.status == 0 && found.output.hasSuffix("ran\n"), "\(found.output)\(found.errors)")
     }
 
-    private func run(_ program: String, _ arguments: [String], _ folder: String) throws -> ZooProgram.Result {
+    private func run(_ program: String, _ arguments: [String], _ folder: String) throws
+        -> (status: Int32, output: String, errors: String)
+    {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = [program] + arguments
@@ -101,7 +103,7 @@ import ZooTestSupport
         func text(_ pipe: Pipe) -> String {
             String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         }
-        return ZooProgram.Result(status: process.terminationStatus, output: text(output), errors: text(errors))
+        return (process.terminationStatus, text(output), text(errors))
     }
 }
 

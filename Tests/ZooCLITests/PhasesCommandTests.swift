@@ -87,7 +87,7 @@ enum PhaseCatalog {
         let limits = try #require(json["thresholds"])
         #expect(limits["sharp"]?["origin"]?.string == "otsu" && limits["connected"]?["origin"]?.string == "fixed")
         #expect(limits["similar"]?["origin"]?.string == "otsu" && limits["underfitted_loss"]?["classes"]?.int == 10)
-        let row = try #require(json["rows"]?.array?[1])
+        let row = try #require(json["rows"]?.array?[46])
         #expect(keys(row) == ["load", "temperature", "phase", "confidence", "flags", "coordinate", "networks", "metrics"])
         #expect(row["networks"]?.array?.count == 3)
         for name in ["landscape_loss", "hessian_top", "hessian_trace", "curve_mc", "cka", "cka_mixup", "distance"] {
@@ -98,7 +98,7 @@ enum PhaseCatalog {
         if hottest["mean"] == .null { #expect(hottest["mean_reason"]?.string != nil) }
         let transitions = try #require(json["transitions"]?.array)
         let border = try #require(transitions.first { $0["from"]?.string == "III" && $0["to"]?.string == "IV-A" })
-        let between = try #require(border["between"]?.array?.compactMap(\.double))
+        let between = try #require(border["between"]?.array?.compactMap { $0.double })
         let at = try #require(border["at"]?.double)
         #expect(at > between.min() ?? 0 && at < between.max() ?? 0)
         #expect(abs(log2(at) - (border["log2_at"]?.double ?? 0)) < 1e-12)
@@ -122,7 +122,8 @@ enum PhaseCatalog {
         let similar = try labels("--similar", "0")
         #expect(!similar.labels.contains("IV-A") && similar.json["thresholds"]?["similar"]?["origin"]?.string == "user")
         let sharp = try labels("--sharp", "1000")
-        #expect(!sharp.labels.contains("I") && sharp.labels.contains("II"))
+        // Underfitted cells stay sharp by definition, the others become flat.
+        #expect(sharp.labels.count { $0 == "I" } < all.labels.count { $0 == "I" } && sharp.labels.contains("II"))
         #expect(try labels("--axis", "loss").labels != all.labels)
         #expect(try labels("--smooth").json["smoothed_changes"]?.int ?? -1 > 0)
         #expect(try labels("--sharpness", "hessian_top").json["sources"]?["sharpness"]?.string == "hessian_top")
@@ -245,7 +246,7 @@ enum PhaseCatalog {
         let byCell = try bench.zoo(
             "downstream", PhaseCatalog.zoo, "--data", "digits-standard:train", "--test", "digits-standard:test",
             "--studies", "ensemble", "--by", "cell", "--csv")
-        #expect(byCell.output.split(separator: "\n").count == 49)
+        #expect(byCell.output.split(whereSeparator: \.isNewline).count == 49)
         let wrong = try bench.zoo(
             "downstream", PhaseCatalog.zoo, "--data", "digits-standard:train", "--test", "digits-standard:test",
             "--studies", "ensembel")
