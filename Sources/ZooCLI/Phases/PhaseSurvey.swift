@@ -154,8 +154,10 @@ struct PhaseSurvey {
         let catalog = try Catalog(session.catalogPath)
         let ids = grid.checkpoints.compactMap { $0.row?.id }
         let known = Set(
-            try catalog.metrics(of: ids, settings: settings).filter { $0.name == EvaluationRun.metricPrefix(split) + "_accuracy" }
-                .map(\.checkpoint))
+            try catalog.metrics(of: ids, settings: settings).filter {
+                $0.name == EvaluationRun.metricPrefix(split) + "_accuracy"
+            }
+            .map(\.checkpoint))
         let open = grid.checkpoints.filter { checkpoint in checkpoint.row.map { !known.contains($0.id) } ?? false }
         var run = EvaluationRun(open, batch: Evaluator.defaultBatch, session: session)
         if !open.isEmpty {
