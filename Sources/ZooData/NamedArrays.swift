@@ -71,7 +71,9 @@ enum SplitPairing {
     }
 
     private static func misfit(_ labels: NamedArray, _ inputs: NamedArray) -> ZooError? {
-        guard let count = inputs.info.shape.dimensions.first, labels.info.shape.elementCount != count else { return nil }
+        guard let count = inputs.info.shape.dimensions.first, labels.info.shape.elementCount != count else {
+            return nil
+        }
         return ZooError(
             .mismatch,
             "\(labels.info.shape.elementCount) labels '\(labels.info.name)' for \(count) samples '\(inputs.info.name)'")

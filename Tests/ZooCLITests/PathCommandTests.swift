@@ -45,6 +45,20 @@ import ZooTestSupport
         #expect(try bench.number("SELECT count(*) FROM metric WHERE other_id IS NOT NULL") == 6)
     }
 
+    @Test func curvesLieBelowTheLine() throws {
+        let bench = try Workbench()
+        let picture = bench.file("curve.png")
+        let report = try bench.json(
+            "path", a, b, "--data", data, "--curve", "bezier", "--curve-epochs", "20", "--points", "5", "--figure",
+            picture)
+        #expect(report["points"]?.array?.count == 5 && report["steps"]?.int ?? 0 > 0)
+        let error = try #require(report["error"])
+        #expect(error["mc"]?.double != nil && error["max"]?.double ?? 0 >= error["min"]?.double ?? 1)
+        #expect(FileManager.default.fileExists(atPath: picture))
+        #expect(try bench.zoo("path", a, b, "--data", data, "--curve", "bezier", "--bn", "recompute").status == 64)
+        #expect(try bench.zoo("path", a, b, "--data", data, "--curve", "bezier", "--bends", "0").status == 64)
+    }
+
     @Test func wrongRequestsSayWhatToDo() throws {
         let bench = try Workbench()
         let plain = try bench.zoo("path", a, b, "--data", data, "--bn", "recompute")

@@ -26,10 +26,9 @@ import ZooTestSupport
 
     @Test func regressionInClosedForm() throws {
         let high = (9 + 61.0.squareRoot()) / 2, low = (9 - 61.0.squareRoot()) / 2
-        let ends = try ExtremeEigenvalues(matrix(regression), count: 2, tolerance: 1e-10)
-        #expect(abs(ends.largest[0].value - high) < 1e-9 && ends.largest[0].isConverged)
-        #expect(abs(ends.largest[1].value - low) < 1e-9)
-        #expect(abs(ends.smallest.value - low) < 1e-9)
+        let ends = try LargestEigenvalues(matrix(regression), count: 2, tolerance: 1e-10)
+        #expect(abs(ends.values[0].value - high) < 1e-9 && ends.values[0].isConverged)
+        #expect(abs(ends.values[1].value - low) < 1e-9)
         let power = try PowerIteration(matrix(regression), count: 2, tolerance: 1e-9)
         #expect(abs(power.eigenvalues[0].value - high) < 1e-6)
         #expect(abs(power.eigenvalues[1].value - low) < 1e-6)
@@ -45,9 +44,8 @@ import ZooTestSupport
     @Test func negativeEigenvaluesAreToldApart() throws {
         let values = Array(repeating: 1.0, count: 9) + [-5]
         #expect(abs(try PowerIteration(diagonal(values), tolerance: 1e-8).eigenvalues[0].value + 5) < 1e-4)
-        let ends = try ExtremeEigenvalues(diagonal(values))
-        #expect(abs(ends.largest[0].value - 1) < 1e-9)
-        #expect(abs(ends.smallest.value + 5) < 1e-9)
+        #expect(abs(try LargestEigenvalues(diagonal(values)).values[0].value - 1) < 1e-9)
+        #expect(abs(try LargestEigenvalues.smallest(of: diagonal(values)).value + 5) < 1e-9)
         #expect(abs(try TraceEstimator(diagonal(values)).trace.value - 4) < 1e-12)
         let constant = try PowerIteration(diagonal([3, 3, 3, 3]))
         #expect(constant.eigenvalues[0].products == 2 && abs(constant.eigenvalues[0].value - 3) < 1e-12)
@@ -132,7 +130,7 @@ import ZooTestSupport
 
     @Test func productsThatAreNotFiniteAreAnError() {
         let broken = CurvatureOperator(dimension: 3) { $0.map { $0.map { _ in Double.nan } } }
-        #expect(throws: ZooError.self) { try ExtremeEigenvalues(broken) }
+        #expect(throws: ZooError.self) { try LargestEigenvalues(broken) }
         #expect(throws: ZooError.self) { try TraceEstimator(broken) }
     }
 
@@ -159,12 +157,14 @@ import ZooTestSupport
             guard let json = reference[model.trial], let exact = json["exact_trace"]?.double else { continue }
             let hessian = CurvatureOperator.hessian(try problem(model, samples))
             let top = try #require(json["lanczos"]?["top5"]?.array).compactMap(\.double)
-            let ends = try ExtremeEigenvalues(hessian, count: 5)
-            for (found, wanted) in zip(ends.largest, top) {
+            let ends = try LargestEigenvalues(hessian, count: 5)
+            for (found, wanted) in zip(ends.values, top) {
                 #expect(abs(found.value - wanted) <= 1e-3 * wanted && found.isConverged, "\(model.trial)")
             }
             let trace = try TraceEstimator(hessian, most: 60).trace
             #expect(abs(trace.value - exact) <= 4 * (trace.error ?? 0), "\(model.trial)")
+            let beside = try TraceEstimator(hessian, beside: ends).trace
+            #expect(abs(beside.value - exact) <= 4 * (beside.error ?? 0) + 1e-4 * abs(exact), "\(model.trial)")
             compared += 1
             guard compared == 1, let full = json["full"] else { continue }
             let spectrum = try FullSpectrum(hessian)
@@ -187,8 +187,8 @@ import ZooTestSupport
             guard let json = reference[model.trial], compared < 12 else { continue }
             let problem = try problem(model, samples)
             let top = try #require(json["lanczos"]?["top5"]?.array).compactMap(\.double)
-            let ends = try ExtremeEigenvalues(.hessian(problem), tolerance: 1e-4)
-            #expect(abs(ends.largest[0].value - top[0]) <= 1e-3 * top[0], "\(model.trial)")
+            let ends = try LargestEigenvalues(.hessian(problem), tolerance: 1e-4)
+            #expect(abs(ends.values[0].value - top[0]) <= 1e-3 * top[0], "\(model.trial)")
             if let exact = json["exact_trace"]?.double {
                 let trace = try TraceEstimator(.hessian(problem), most: 100).trace
                 #expect(abs(trace.value - exact) <= 4 * (trace.error ?? 0), "\(model.trial)")
@@ -196,6 +196,32 @@ import ZooTestSupport
             compared += 1
         }
         #expect(compared == 12)
+    }
+
+    @Test func spectraOfTaskNetworks() throws {
+        let json = try JSONParser.parse(
+            Bytes(mapping: Repository.path("Tests/ZooLandscapeTests/Fixtures/zoo_c_hessian.json")))
+        var compared = 0
+        for (name, entry) in try #require(json["models"]?.object) {
+            let subset = try #require(entry["subset"]?.string)
+            let task = String(subset.prefix(while: { $0 != "." }))
+            let path = name == "pretrained" ? "pretrained" : name.contains("/") ? name : "tasks/\(name)"
+            let file = Repository.path("zoos/digits-tasks/\(path).safetensors")
+            guard let source = try? CheckpointFile.open(file).source else { continue }
+            let samples = try ReferenceZoo.samples("digits-tasks/data/zoo_c_data.safetensors", "\(task).train")
+                .subset(0..<64)
+            let problem = try problem(.init(trial: name, epoch: 0, config: JSONObject(), source: source), samples)
+            let top = try #require(entry["lanczos"]?["top5"]?.array).compactMap(\.double)
+            let ends = try LargestEigenvalues(.hessian(problem), count: 5)
+            for (found, wanted) in zip(ends.values, top) {
+                #expect(abs(found.value - wanted) <= 1e-3 * wanted && found.isConverged, "\(name)")
+            }
+            let exact = try #require(entry["exact_trace"]?.double)
+            let trace = try TraceEstimator(.hessian(problem), beside: ends).trace
+            #expect(abs(trace.value - exact) <= 4 * (trace.error ?? 0) + 1e-4 * exact, "\(name)")
+            compared += 1
+        }
+        #expect(compared >= 2)
     }
 
     /// The Fisher trace by single gradients is the trace of the Gauss–Newton matrix by products.

@@ -37,6 +37,21 @@ import ZooTestSupport
         var own = MinibatchCKA()
         try own.add(a.flatMap { $0 }, a.flatMap { $0 }, sampleCount: 5)
         #expect(abs((own.value ?? 0) - 1) < 1e-12)
+        // The form without Gram matrices.
+        let found = try representation(a).debiasedCKA(representation(b)) ?? 0
+        #expect(abs(found + 0.7826304) < 1e-5)
+        #expect(abs((try representation(a).debiasedCKA(representation(a)) ?? 0) - 1) < 1e-9)
+        var two = MinibatchCKA()
+        try two.add(a.flatMap { $0 }, b.flatMap { $0 }, sampleCount: 5)
+        let c = a.map { [$0[1] * 2, $0[0] - 3] }, d = b.map { [$0[0], $0[2] + $0[1], 1] }
+        try two.add(c.flatMap { $0 }, d.flatMap { $0 }, sampleCount: 5)
+        let streamed =
+            try Representation.debiasedCKA(
+                [representation(a), representation(c)], [representation(b), representation(d)]) ?? 0
+        #expect(abs(streamed - (two.value ?? 9)) < 1e-5)
+        #expect(throws: ZooError.self) {
+            try representation([[1, 2], [3, 1], [4, 4]]).debiasedCKA(representation(x))
+        }
         #expect(throws: ZooError.self) { try own.add([1, 2, 3], [1, 2, 3], sampleCount: 3) }
     }
 
@@ -52,6 +67,65 @@ import ZooTestSupport
         let both = try Predictions.ensemble([a, b, b])
         #expect(both.classes == [0, 1, 1])
         #expect(throws: ZooError.self) { try a.disagreement(predictions([[1, 2]])) }
+    }
+
+    /// Of independent outputs the plain estimate is above zero, the debiased one about zero.
+    @Test func theDebiasedEstimateHasNoBias() throws {
+        var generator = SeededGenerator(seed: 2)
+        func noise(_ width: Int) throws -> Representation {
+            try representation(
+                (0..<200).map { _ in
+                    (0..<width).map { _ in
+                        (0..<12).reduce(-6) { sum, _ in sum + Double.random(in: 0..<1, using: &generator) }
+                    }
+                })
+        }
+        var plain = 0.0, debiased = 0.0
+        for _ in 0..<40 {
+            let a = try noise(20), b = try noise(20)
+            plain += (try a.cka(b) ?? 0) / 40
+            debiased += (try a.debiasedCKA(b) ?? 0) / 40
+        }
+        #expect(plain > 0.05 && abs(debiased) < 0.01)
+    }
+
+    @Test func mixturesAreSeeded() throws {
+        let samples = try ReferenceZoo.samples("data/digits.safetensors", "train")
+        let mixed = try samples.mixedUp(seed: 3)
+        #expect(mixed.count == 640 && mixed.inputShape == samples.inputShape)
+        #expect(try samples.mixedUp(seed: 3).inputs == mixed.inputs)
+        #expect(try samples.mixedUp(seed: 4).inputs != mixed.inputs)
+        #expect(try samples.prefix(30).mixedUp(seed: 3).count == 150)
+    }
+
+    /// CKA, distance and cosine of pairs of batch-norm networks against NumPy.
+    @Test func pairsOfBatchNormNetworks() throws {
+        let json = try JSONParser.parse(
+            Bytes(mapping: Repository.path("Tests/ZooLandscapeTests/Fixtures/zoo_b_similarity.json")))
+        let samples = try ReferenceZoo.samples("data/digits.safetensors", "test")
+        let models = try ReferenceZoo.models("digits-phases.tar.gz")
+        let byTrial = Dictionary(models.map { ($0.trial, $0) }, uniquingKeysWith: { first, _ in first })
+        var compared = 0
+        for (name, entry) in try #require(json["pairs"]?.object) where compared < 20 {
+            guard let a = byTrial[entry["a"]?.string ?? ""], let b = byTrial[entry["b"]?.string ?? ""] else { continue }
+            let subjects = try [a, b].map { model -> PairSubject in
+                let request = ArchitectureRequest(
+                    tensors: model.source.tensorInfos, inputShape: samples.inputShape, config: model.config)
+                let graph = try ReferenceZoo.resolver().choose(request).graph
+                return try PairSubject(
+                    ModelSweep(graph, tensors: request.tensors, samples: samples).problem(model.source))
+            }
+            for (metric, key) in [
+                (PairMetric.cka, "cka_logits"), (.ckaPenultimate, "cka_penultimate"), (.distance, "l2"),
+                (.weightCosine, "cosine"),
+            ] {
+                let wanted = try #require(entry[key]?.double)
+                let found = try subjects[0].measure(metric, with: subjects[1])[0].value ?? .nan
+                #expect(abs(found - wanted) <= 1e-4 * max(1, abs(wanted)), "\(name) \(key): \(found), \(wanted)")
+            }
+            compared += 1
+        }
+        #expect(compared == 20)
     }
 
     @Test func ckaOfSampleNetworks() throws {

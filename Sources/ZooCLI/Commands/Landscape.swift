@@ -19,13 +19,17 @@ package struct Landscape: ZooCommand {
             taxonomy's mode connectivity in percentage points of error (below zero is a barrier); give it the training \
             data. Estimates have a standard error or a bound, and say when they have not converged. Values of \
             catalogued checkpoints are recorded as they are found; what was measured before with the same settings is \
-            not computed again, so an interrupted run goes on where it stopped.
+            not computed again, so an interrupted run goes on where it stopped. Language models are measured on texts, a \
+            .txt or .jsonl file, or on arrays of token ids: the loss is that of the next token. Physics-informed \
+            networks are measured on --data convection:beta=30,inner=1000,initial=256,boundary=100.
 
             Example:
               zoo landscape "where:zoo = 'digits-cnn' and epoch = last" --data zoos/data/digits.safetensors:train \
             --subset 64 --metrics hessian_top,hessian_trace
               zoo landscape "where:zoo = 'digits-phases'" --data digits:test --metrics cka,disagreement --pairs seeds
               zoo landscape "where:zoo = 'digits-phases'" --data digits:train --metrics curve,lmc_aligned --pairs seeds
+              zoo landscape gpt2/ --data texts.txt --metrics loss,hessian_top
+              zoo landscape pinn.pt --data convection:beta=30 --set activation=tanh
             """)
 
     @Argument(help: "Checkpoints: files, folders, ARCHIVE!/MEMBER, ids, NAME@EPOCH, 'where:…'.")
@@ -47,10 +51,10 @@ package struct Landscape: ZooCommand {
     @Option(help: ArgumentHelp("How hessian_trace is estimated: hutchinson, hutch++, pyhessian.", valueName: "name"))
     package var trace: TraceEstimator.Method = .hutchinson
 
-    @Option(help: "Curves: bezier, or chain of straight pieces.")
+    @Option(help: ArgumentHelp("Curves: bezier, or chain of straight pieces.", valueName: "form"))
     package var curveForm: CurveForm = .bezier
 
-    @Option(help: ArgumentHelp("Places on a curve that are evaluated, the ends among them.", valueName: "number"))
+    @Option(help: ArgumentHelp("Places on a curve that are evaluated, the ends among them.", valueName: "n"))
     package var curvePoints: Int = 5
 
     @Option(help: ArgumentHelp("Points of the straight lines of lmc and lmc_aligned.", valueName: "number"))
@@ -63,6 +67,10 @@ package struct Landscape: ZooCommand {
 
     @Option(help: ArgumentHelp("A number that the weights do not show: activation=tanh.", valueName: "key=value"))
     package var set: [String] = []
+
+    @Option(
+        help: ArgumentHelp("Texts: the folder of the tokenizer. Default: the checkpoint's.", valueName: "folder"))
+    package var tokenizer: String?
 
     @Flag(help: "Compute again what the catalog has, and do not record.")
     package var noRecord = false
@@ -111,33 +119,52 @@ package struct Landscape: ZooCommand {
         }
     }
 
-    package func run(in session: Session) throws {
-        let wish = try Wish(metrics)
+    /// The data that `--data` means.
+    private func measured(_ selected: [SelectedCheckpoint], _ session: Session) throws -> LandscapeData {
+        if LandscapeData.isConvection(data.data) { return try .convection(data.data, seed: session.seed) }
+        if TextFile.isText(data.data) {
+            guard let first = selected.first else {
+                throw ZooError(.notFound, "no checkpoint is selected", hint: "'zoo query' shows what there is")
+            }
+            let model = try TextModel(
+                first, architecture: architecture, settings: set, tokenizer: tokenizer, batch: 8, session)
+            return try .texts(data.data, model: model, jobs: session.jobs)
+        }
         let source = try data.open(session, defaultSplit: "train")
         guard source.splits.count == 1 else {
             throw ZooError(.usage, "--data names \(source.splits.count) splits; metrics are of one")
         }
         if let text = source.description(of: source.splits[0]) { session.detail(text) }
-        let samples = try source.samples(source.splits[0])
+        // Token ids have no labels; networks that need them say so.
+        return .samples(try source.samples(source.splits[0], labelled: false))
+    }
+
+    private func connection(_ measured: LandscapeData, _ session: Session) throws -> ConnectionSettings {
+        ConnectionSettings(
+            curve: curves.options(curveForm, points: curvePoints, seed: session.seed), points: points,
+            training: try curves.samples(session) ?? measured.labelled(), seed: session.seed)
+    }
+
+    package func run(in session: Session) throws {
+        let wish = try Wish(metrics)
         let selected = try SelectorResolver(catalogPath: session.catalogPath).resolve(selectors)
+        let measured = try self.measured(selected, session)
         var options = LandscapeOptions()
         options.topCount = top
         options.traceMethod = trace
         options.seed = session.seed
-        let connection = ConnectionSettings(
-            curve: curves.options(curveForm, points: curvePoints, seed: session.seed), points: points,
-            training: wish.connections.isEmpty ? samples : try curves.samples(session) ?? samples, seed: session.seed)
         var settings: [String: String] = [:]
         for name in wish.singles.map(\.name) + wish.pairs.map(\.rawValue) {
             settings[name] = options.settings(for: name)
         }
-        for metric in wish.connections { settings[metric.rawValue] = connection.settings(for: metric) }
+        let connection = try wish.connections.isEmpty ? nil : self.connection(measured, session)
+        for metric in wish.connections { settings[metric.rawValue] = connection?.settings(for: metric) }
         var work = try LandscapeWork(
-            selected, samples: samples, options: options, settings: noRecord ? nil : settings, data: data.data,
+            selected, on: measured, options: options, settings: noRecord ? nil : settings, named: data.data,
             architectures: ArchitectureLibrary(session, explicit: architecture, settings: set), session: session)
         try work.measure(wish.singles)
         if !wish.pairs.isEmpty { try work.compare(wish.pairs, choice: pairs) }
-        if !wish.connections.isEmpty { try work.connect(wish.connections, choice: pairs, settings: connection) }
+        if let connection { try work.connect(wish.connections, choice: pairs, settings: connection) }
         try work.finish()
         try session.emit(work.table)
         guard work.failures.isEmpty else {

@@ -23,6 +23,7 @@ package struct Zoo: ParsableCommand {
         Fuse.self,
         Landscape.self,
         Path.self,
+        Surface.self,
         Spectra.self,
         Phases.self,
         Downstream.self,

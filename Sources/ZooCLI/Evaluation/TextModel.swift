@@ -99,6 +99,13 @@ struct TextModel {
         return access(parent + "/config.json", F_OK) == 0 ? parent : nil
     }
 
+    /// What `config.json` in a checkpoint's folder says; empty without one.
+    ///
+    /// - Throws: `corrupt` when it is no JSON.
+    static func configuration(beside path: String) throws -> JSONObject {
+        try folder(path).map { try object($0 + "/config.json") } ?? JSONObject()
+    }
+
     private static func object(_ path: String) throws -> JSONObject {
         guard access(path, F_OK) == 0 else { return JSONObject() }
         return try ZooError.locate(path) { try JSONParser.parse(Bytes(mapping: path)).object ?? JSONObject() }

@@ -29,20 +29,20 @@ package struct CurveFlags: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Data that curves are trained on and batch-norm statistics estimated on. Default: --data.",
-            valueName: "path[:split]"))
+            valueName: "data"))
     package var trainData: String?
 
     @Option(help: ArgumentHelp("Control points between the two networks.", valueName: "number"))
     package var bends: Int = 1
 
     @Option(
-        help: ArgumentHelp("Passes over the data. Default: 50, more until there are 2,000 steps.", valueName: "number"))
+        help: ArgumentHelp("Passes over the data. Default: 50, more until there are 2,000 steps.", valueName: "n"))
     package var curveEpochs: Int?
 
     @Option(help: ArgumentHelp("Learning rate before it decays.", valueName: "number"))
     package var curveLr: Double = 0.01
 
-    @Option(help: ArgumentHelp("Samples of a step.", valueName: "number"))
+    @Option(help: ArgumentHelp("Samples of a step.", valueName: "n"))
     package var curveBatch: Int = 128
 
     /// The defaults.

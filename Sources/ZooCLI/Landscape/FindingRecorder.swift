@@ -112,7 +112,7 @@ enum LandscapeNames {
     private static let prefixes = [
         ("hessian_top_", "hessian_top"), ("hessian_power_", "hessian_power"), ("curve_", "curve"),
         ("lmc_aligned_", "lmc_aligned"), ("lmc_", "lmc"), ("layer_hessian_", "layer_curvature"),
-        ("layer_distance/", "layer_distance"),
+        ("layer_distance/", "layer_distance"), ("full_", "full_spectrum"),
     ]
 
     /// The metric that gives values of a name; nil for a name of something else.

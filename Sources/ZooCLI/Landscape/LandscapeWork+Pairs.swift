@@ -68,11 +68,11 @@ extension LandscapeWork {
     }
 
     private func subjectResults(_ places: [Int], _ metrics: [PairMetric]) throws -> [Result<PairSubject, ZooError>] {
-        let sweeps = sweeps, selected = selected, samples = samples, seed = options.seed
+        let sweeps = sweeps, selected = selected, seed = options.seed
         // The mixed inputs are the same for all networks; their sweeps are made once per architecture.
         var mixed: [Group: ModelSweep] = [:]
         if metrics.contains(where: \.readsMixedInputs) {
-            let inputs = try samples.mixedUp(seed: seed)
+            let inputs = try data.labelled().mixedUp(seed: seed)
             for place in places {
                 guard let group = groups[place], mixed[group] == nil else { continue }
                 mixed[group] = try ModelSweep(group.graph, tensors: group.tensors, samples: inputs)
@@ -108,6 +108,7 @@ extension LandscapeWork {
         _ metrics: [ConnectionMetric], choice: Landscape.PairChoice, settings: ConnectionSettings
     ) throws {
         let pairs = try pairs(choice)
+        let samples = try data.labelled()
         let known = pairs.map { pair in self.known(pair) }
         var tools: [Group: Result<ConnectionTools, ZooError>] = [:]
         for (index, pair) in pairs.enumerated() {

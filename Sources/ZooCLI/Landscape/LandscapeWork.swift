@@ -52,7 +52,7 @@ struct LandscapeWork {
     }
 
     let selected: [SelectedCheckpoint]
-    let samples: Samples
+    let data: LandscapeData
     let options: LandscapeOptions
     let session: Session
     let recorder: FindingRecorder?
@@ -66,25 +66,25 @@ struct LandscapeWork {
     /// - Parameter settings: for each metric all that its values depend on beside samples and checkpoints; nil leaves
     ///   the catalog alone.
     init(
-        _ selected: [SelectedCheckpoint], samples: Samples, options: LandscapeOptions, settings: [String: String]?,
-        data: String, architectures: ArchitectureLibrary, session: Session
+        _ selected: [SelectedCheckpoint], on data: LandscapeData, options: LandscapeOptions,
+        settings: [String: String]?, named name: String, architectures: ArchitectureLibrary, session: Session
     ) throws {
         guard !selected.isEmpty else {
             throw ZooError(.notFound, "no checkpoint is selected", hint: "'zoo query' shows what there is")
         }
         self.selected = selected
-        self.samples = samples
+        self.data = data
         self.options = options
         self.session = session
         self.architectures = architectures
         let ids = selected.compactMap { $0.row?.id }
-        let fingerprint = samples.fingerprint
+        let fingerprint = data.fingerprint
         recorder =
             try ids.isEmpty
             ? nil
             : settings.map {
                 try FindingRecorder(
-                    session, of: ids, dataset: data,
+                    session, of: ids, dataset: name,
                     settings: $0.mapValues { "landscape samples=\(fingerprint) \($0)" })
             }
         try prepare()
@@ -98,13 +98,20 @@ struct LandscapeWork {
             do {
                 let tensors = try architectures.tensors(of: checkpoint)
                 let chosen = try architectures.architecture(
-                    of: checkpoint, tensors: tensors, inputShape: samples.inputShape)
+                    of: checkpoint, tensors: tensors, inputShape: data.inputShape,
+                    beside: checkpoint.row == nil ? TextModel.configuration(beside: checkpoint.label) : JSONObject())
                 let group = Group(graph: chosen.graph, tensors: tensors)
-                let sweep = try known[group] ?? ModelSweep(chosen.graph, tensors: tensors, samples: samples)
+                let sweep = try known[group] ?? data.sweep(chosen.graph, tensors)
                 known[group] = sweep
                 sweeps[place] = sweep
                 groups[place] = group
             } catch { try fail(place, error) }
+        }
+        // Data that fit no checkpoint are one mistake, not one for each.
+        if sweeps.isEmpty, failures.count > 1, let first = failures.first?.error,
+            failures.allSatisfy({ $0.error.message == first.message })
+        {
+            throw first
         }
     }
 

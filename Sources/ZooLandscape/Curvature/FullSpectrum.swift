@@ -44,6 +44,23 @@ public struct FullSpectrum: Sendable {
         eigenvalues = try LinearAlgebra.symmetricEigenvalues(&rows, size: n)
     }
 
+    /// What is kept of the spectrum: its ends, the trace, the Frobenius norm, how many eigenvalues are below zero beyond
+    /// rounding, Σ max(λ, 0)/(max(λ, 0)+1), and the participation ratio (Σλ)²/Σλ².
+    var measurements: [Measurement] {
+        let top = eigenvalues.last ?? 0, size = max(abs(top), abs(eigenvalues.first ?? 0))
+        let squares = eigenvalues.reduce(0) { $0 + $1 * $1 }
+        return [
+            Measurement("full_top", top), Measurement("full_min", eigenvalues.first),
+            Measurement("full_trace", trace), Measurement("full_frobenius", squares.squareRoot()),
+            Measurement("full_negative_count", Double(eigenvalues.count { $0 < -1e-5 * size })),
+            Measurement(
+                "full_effective_dimension", eigenvalues.reduce(0) { $0 + max($1, 0) / (max($1, 0) + 1) }),
+            Measurement(
+                "full_participation", squares > 0 ? trace * trace / squares : nil,
+                reason: squares > 0 ? nil : "all eigenvalues are zero"),
+        ]
+    }
+
     /// (H + Hᵀ) / 2, block by block so that columns are read in the cache; returns the largest difference.
     private static func symmetrise(_ rows: inout [Double], _ n: Int) -> Double {
         var largest = 0.0

@@ -14,7 +14,7 @@ public struct LandscapeMetric: Sendable {
     /// All metrics of single networks.
     public static let all: [LandscapeMetric] = [
         LandscapeMetric(name: "loss", summary: "mean cross-entropy on the samples") { subject in
-            [Measurement("landscape_loss", try subject.evaluation().loss)]
+            [Measurement("landscape_loss", try subject.loss())]
         },
         LandscapeMetric(name: "accuracy", summary: "share of correct samples") { subject in
             [Measurement("landscape_accuracy", try subject.evaluation().accuracy)]
@@ -74,23 +74,16 @@ public struct LandscapeMetric: Sendable {
                 Measurement("hessian_negative_share", density.share(-Double.infinity...(-1e-3 * top))),
             ]
         },
+        LandscapeMetric(name: "full_spectrum", summary: "all eigenvalues of a small network, summed up") { subject in
+            try FullSpectrum(.hessian(subject.problem)).measurements
+        },
         LandscapeMetric(name: "fisher_trace", summary: "trace of the Fisher information, exact over classes") {
             subject in
-            [
-                Measurement(
-                    "fisher_trace",
-                    try FisherTrace.exact(
-                        subject.graph, model: subject.model, samples: subject.samples, jobs: subject.jobs))
-            ]
+            [Measurement("fisher_trace", try FisherTrace.exact(subject.problem))]
         },
         LandscapeMetric(name: "empirical_fisher_trace", summary: "mean squared gradient norm of single samples") {
             subject in
-            [
-                Measurement(
-                    "empirical_fisher_trace",
-                    try FisherTrace.empirical(
-                        subject.graph, model: subject.model, samples: subject.samples, jobs: subject.jobs))
-            ]
+            [Measurement("empirical_fisher_trace", try FisherTrace.empirical(subject.problem))]
         },
         LandscapeMetric(name: "sam_sharpness", summary: "rise of the loss along the gradient, radius 0.05") { subject in
             [Measurement("sam_sharpness", try Sharpness.sam(subject.problem))]
@@ -113,6 +106,7 @@ public struct LandscapeMetric: Sendable {
         if let found = all.first(where: { $0.name == name }) { return found }
         throw ZooError(
             .usage, "there is no metric '\(name)'",
-            hint: NearestName.hint(name, in: all.map(\.name) + PairMetric.allCases.map(\.rawValue) + others, kind: "metrics"))
+            hint: NearestName.hint(
+                name, in: all.map(\.name) + PairMetric.allCases.map(\.rawValue) + others, kind: "metrics"))
     }
 }

@@ -31,6 +31,10 @@ public struct LandscapeSubject: Sendable {
         self.jobs = jobs
     }
 
+    func loss() throws -> Double {
+        problem.hasAccuracy ? try evaluation().loss : try problem.loss(at: problem.initial)
+    }
+
     func evaluation() throws -> Evaluation { try problem.evaluation(at: problem.initial) }
 
     /// The largest eigenvalues of the Hessian, computed once.
@@ -62,7 +66,7 @@ public struct LandscapeSubject: Sendable {
         }
         return try metrics.flatMap { metric in
             do { return try metric.measure(self).map(Self.checked) } catch let error as ZooError
-                where error.code == .numeric
+                where error.code == .numeric || error.code == .unsupported
             { return [Measurement(metric.name, nil, isConverged: false, reason: error.message)] }
         }
     }

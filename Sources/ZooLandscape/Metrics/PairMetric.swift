@@ -103,19 +103,19 @@ public struct PairSubject: Sendable {
     ) throws {
         weights = metrics.contains(where: \.readsWeights) ? problem.initial : []
         layout = problem.layout
-        labels = problem.samples.labels
+        labels = problem.hasAccuracy ? problem.rowLabels : []
         readings =
             try metrics.allSatisfy(\.readsWeights)
             ? nil
             : Self.finite {
-                try Self.readings(try problem.output("logits", at: problem.initial), problem.samples.labels, metrics)
+                try Self.readings(try problem.logitRows(at: problem.initial), problem.rowLabels, metrics)
             }
         penultimate =
             try metrics.contains(.ckaPenultimate)
             ? Self.finite { try Representation(problem.output("features", at: problem.initial)) } : nil
         self.mixed = try mixed.flatMap { problem in
             try Self.finite {
-                let logits = try problem.output("logits", at: problem.initial)
+                let logits = try problem.logitRows(at: problem.initial)
                 return try Representation(Predictions(logits: logits).probabilityTensor)
             }
         }

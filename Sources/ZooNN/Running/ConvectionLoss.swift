@@ -2,6 +2,14 @@ import ZooAutodiff
 import ZooBase
 import ZooTensor
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// The training loss of a physics-informed network u(x, t) for 1-D convection: u_t + β u_x = 0 on x ∈ [0, 2π] with a
 /// periodic boundary and u(x, 0) given (Krishnapriyan et al., arXiv 2109.01050).
 ///
@@ -18,6 +26,40 @@ public struct ConvectionLoss: Sendable, Hashable {
 
     /// A loss with equal weights.
     public init(beta: Double) { self.beta = beta }
+
+    /// The loss and its parts as values of a program.
+    struct Terms {
+        var total: Value, residual: Value, initial: Value, boundary: Value
+    }
+
+    /// Writes the loss on top of a network lowered for `points.count` samples. It declares a data input `target`.
+    ///
+    /// - Throws: `mismatch` when the network does not lead from two coordinates to one number.
+    func terms(_ lowered: LoweredGraph, _ graph: ArchitectureGraph, _ points: ConvectionPoints) throws -> Terms {
+        let b = lowered.builder, count = points.count
+        guard let name = graph.inputs.first?.name, let input = lowered.values[name], input.shape == [count, 2] else {
+            throw ZooError(.mismatch, "convection: architecture '\(graph.name)' does not read coordinates (x, t)")
+        }
+        let u = try lowered.output("logits", of: graph)
+        guard u.shape == [count, 1] else {
+            throw ZooError(.mismatch, "convection: architecture '\(graph.name)' gives \(u.shape) and not one number")
+        }
+        let flow = b.constant((0..<count).flatMap { _ in [beta, 1] }, [count, 2])
+        let change = try b.tangents(of: [u], along: [(input, flow)])[0]
+        var start = 0
+        func part(_ value: Value, _ points: [Double]) throws -> Value {
+            defer { start += points.count / 2 }
+            return try b.slice(value, axis: 0, start..<start + points.count / 2)
+        }
+        let residual = try b.mean(b.square(part(change, points.inner)))
+        let target = b.data("target", [points.target.count, 1])
+        let initial = try b.mean(b.square(b.subtract(part(u, points.initial), target)))
+        let boundary = try b.mean(b.square(b.subtract(part(u, points.left), part(u, points.right))))
+        let total = try b.add(
+            b.affine(residual, scale: residualWeight),
+            b.add(b.affine(initial, scale: initialWeight), b.affine(boundary, scale: boundaryWeight)))
+        return Terms(total: total, residual: residual, initial: initial, boundary: boundary)
+    }
 }
 
 /// Points (x, t), two numbers each, at which the loss is taken.
@@ -36,6 +78,27 @@ public struct ConvectionPoints: Sendable, Hashable {
     /// Takes points.
     public init(inner: [Double], initial: [Double], target: [Double], left: [Double], right: [Double]) {
         (self.inner, self.initial, self.target, self.left, self.right) = (inner, initial, target, left, right)
+    }
+
+    /// The points in the order in which a network reads them: inner, initial, left, right.
+    var coordinates: [Double] { inner + initial + left + right }
+    /// How many points there are.
+    var count: Int { coordinates.count / 2 }
+
+    /// Points drawn evenly: `inner` of them anywhere on [0, 2π] × [0, 1], `initial` at t = 0 where u₀ = sin x, and as
+    /// many `boundary` times at both ends.
+    ///
+    /// - Precondition: at least one of each.
+    public static func drawn(inner: Int, initial: Int, boundary: Int, seed: UInt64) -> ConvectionPoints {
+        precondition(inner > 0 && initial > 0 && boundary > 0)
+        var generator = SeededGenerator(seed: seed)
+        func uniform(_ limit: Double) -> Double { Double(generator.next() >> 11) * 0x1p-53 * limit }
+        let inside = (0..<inner).flatMap { _ in [uniform(2 * .pi), uniform(1)] }
+        let starts = (0..<initial).map { _ in uniform(2 * .pi) }
+        let times = (0..<boundary).map { _ in uniform(1) }
+        return ConvectionPoints(
+            inner: inside, initial: starts.flatMap { [$0, 0] }, target: starts.map { sin($0) },
+            left: times.flatMap { [0, $0] }, right: times.flatMap { [2 * .pi, $0] })
     }
 
     /// - Throws: `mismatch` when coordinates are no pairs, or two lists that belong together differ.
@@ -83,42 +146,24 @@ public struct ConvectionObjective<Scalar: EngineScalar>: Sendable {
         compile: (Program) -> CompiledProgram<Scalar>
     ) throws {
         try points.check()
-        let groups = [points.inner, points.initial, points.left, points.right]
-        let count = groups.reduce(0) { $0 + $1.count / 2 }
-        let lowered = try LoweredGraph(graph, tensors: tensors, batch: count)
+        let lowered = try LoweredGraph(graph, tensors: tensors, batch: points.count)
         let b = lowered.builder
-        guard let name = graph.inputs.first?.name, let input = lowered.values[name], input.shape == [count, 2] else {
-            throw ZooError(.mismatch, "convection: architecture '\(graph.name)' does not read coordinates (x, t)")
-        }
-        let u = try lowered.output("logits", of: graph)
-        guard u.shape == [count, 1] else {
-            throw ZooError(.mismatch, "convection: architecture '\(graph.name)' gives \(u.shape) and not one number")
-        }
-        let flow = b.constant((0..<count).flatMap { _ in [loss.beta, 1] }, [count, 2])
-        let change = try b.tangents(of: [u], along: [(input, flow)])[0]
-        var start = 0
-        func part(_ value: Value, _ points: [Double]) throws -> Value {
-            defer { start += points.count / 2 }
-            return try b.slice(value, axis: 0, start..<start + points.count / 2)
-        }
-        let residual = try b.mean(b.square(part(change, points.inner)))
-        let target = b.data("target", [points.target.count, 1])
-        let initial = try b.mean(b.square(b.subtract(part(u, points.initial), target)))
-        let boundary = try b.mean(b.square(b.subtract(part(u, points.left), part(u, points.right))))
-        let total = try b.add(
-            b.affine(residual, scale: loss.residualWeight),
-            b.add(b.affine(initial, scale: loss.initialWeight), b.affine(boundary, scale: loss.boundaryWeight)))
+        let terms = try loss.terms(lowered, graph, points)
         let weights = lowered.parameters
         let directions = weights.map { b.direction("v/" + $0.name, $0.value.shape) }
         let found = try b.hessianVectorProduct(
-            of: total, withRespectTo: weights.map(\.value), along: directions)
+            of: terms.total, withRespectTo: weights.map(\.value), along: directions)
         names = weights.map(\.name)
         counts = weights.map(\.value.shape.elementCount)
         compiled = compile(
             b.build(
-                [("loss", total), ("residual", residual), ("initial", initial), ("boundary", boundary)]
+                [
+                    ("loss", terms.total), ("residual", terms.residual), ("initial", terms.initial),
+                    ("boundary", terms.boundary),
+                ]
                     + found.gradient.map { ("gradient", $0) } + found.product.map { ("product", $0) }))
-        inputs = [name: groups.flatMap { $0 }.map { Scalar($0) }, "target": points.target.map { Scalar($0) }]
+        let name = graph.inputs.first?.name ?? ""
+        inputs = [name: points.coordinates.map { Scalar($0) }, "target": points.target.map { Scalar($0) }]
     }
 
     /// Evaluates one network.

@@ -43,6 +43,9 @@ public struct LossProblem: Sendable {
     ///
     /// - Throws: `notFound` listing the outputs there are.
     public func output(_ name: String, at point: [Double]) throws -> Tensor {
+        guard hasAccuracy else {
+            throw ZooError(.unsupported, "the outputs of physics-informed networks are not read here")
+        }
         let task = NetworkTask.output(name)
         let shape = try sweep.programs.pool(task).compiled.program.outputs[0].shape
         let size = shape.elementCount / sweep.batch
@@ -52,8 +55,41 @@ public struct LossProblem: Sendable {
         return Tensor(rows.flatMap { $0 }, shape: Shape([samples.count] + shape.dimensions.dropFirst()))
     }
 
-    /// Mean cross-entropy and accuracy of the logits at θ, whatever the loss is.
+    /// Whether there are classes to be right or wrong about.
+    public var hasAccuracy: Bool {
+        if case .convection = sweep.programs.form { return false }
+        return true
+    }
+
+    /// The logits at θ as rows `[n, classes]` to compare networks by: one per sample, or per predicted token.
+    ///
+    /// - Throws: `unsupported` for a loss over points.
+    public func logitRows(at point: [Double]) throws -> Tensor {
+        guard hasAccuracy else {
+            throw ZooError(.unsupported, "the outputs of physics-informed networks are not compared")
+        }
+        let logits = try output("logits", at: point)
+        guard let tokens = sweep.runner.batches.tokens else { return logits }
+        let columns = sweep.programs.classes, weights = tokens.labelWeights
+        let values = logits.floats()
+        let rows = (0..<samples.count * tokens.length).filter { weights[$0] > 0 }
+        return Tensor(rows.flatMap { values[$0 * columns..<($0 + 1) * columns] }, shape: [rows.count, columns])
+    }
+
+    /// The labels of `logitRows`.
+    public var rowLabels: [Int32] {
+        guard let tokens = sweep.runner.batches.tokens else { return samples.labels }
+        let labels = tokens.labels, weights = tokens.labelWeights
+        return labels.indices.filter { weights[$0] > 0 }.map { labels[$0] }
+    }
+
+    /// Mean cross-entropy and accuracy of the logits at θ, whatever the loss is; of language models over predicted
+    /// tokens.
+    ///
+    /// - Throws: `unsupported` for a loss over points.
     public func evaluation(at point: [Double]) throws -> Evaluation {
+        if sweep.runner.batches.tokens != nil { return try tokenEvaluation(at: point) }
+        guard hasAccuracy else { throw ZooError(.unsupported, "a loss over points has no accuracy") }
         let logits = try output("logits", at: point)
         let classes = logits.elementCount / samples.count
         guard samples.labels.allSatisfy({ $0 < classes }), samples.labels.count == samples.count else {
@@ -69,6 +105,18 @@ public struct LossProblem: Sendable {
             }
         }
         total.loss /= Double(samples.count)
+        return total
+    }
+
+    private func tokenEvaluation(at point: [Double]) throws -> Evaluation {
+        let logits = try logitRows(at: point), labels = rowLabels, columns = sweep.programs.classes
+        var total = Evaluation(loss: try loss(at: point), correctCount: 0, count: labels.count)
+        logits.withFloats { values in
+            for (row, label) in labels.enumerated() {
+                let line = UnsafeBufferPointer(rebasing: values[row * columns..<(row + 1) * columns])
+                if Evaluator.argmax(line) == Int(label) { total.correctCount += 1 }
+            }
+        }
         return total
     }
 
@@ -98,15 +146,20 @@ public struct LossProblem: Sendable {
     /// The gradient of each sample's own loss at θ, for some samples: `[range.count, layout.count]`, row-major.
     ///
     /// Takes range.count × layout.count × 4 bytes; ask for a range at a time.
+    ///
+    /// - Parameter labels: other labels for all samples of the sweep; nil for their own.
     /// - Throws: `notFound` for samples that are not there; `unsupported` when an operation of the network has no form
     ///   over single samples.
-    public func exampleGradients(at point: [Double], samples range: Range<Int>) throws -> [Float] {
-        let part = try samples.subset(range)
+    public func exampleGradients(
+        at point: [Double], samples range: Range<Int>, labels: [Int32]? = nil
+    ) throws -> [Float] {
+        let pool = try sweep.programs.pool(.exampleGradients)
+        let part = try (labels.map { try samples.labelled($0) } ?? samples).subset(range)
         let weights = try sweep.programs.weights(at: point, over: base)
         let programs = sweep.programs
-        let batches = SampleBatches(part, exactly: programs.exampleBatch)
+        let batches = SampleBatches(
+            part, exactly: programs.exampleBatch, inputName: programs.graph.inputs.first?.name ?? "")
         let runner = BatchRunner(programs: programs, batches: batches)
-        let pool = try programs.pool(.exampleGradients)
         let rows = try Parallel.map(count: batches.count, jobs: jobs) { batch in
             try pool.withExecutor { executor in
                 try executor.bind(parameters: weights.pointers)

@@ -17,9 +17,8 @@ struct LossSums: Sendable {
     }
 
     /// Divides everything.
-    func divided(by count: Int) -> LossSums {
-        let number = Double(count)
-        return LossSums(loss: loss / number, vectors: vectors.map { $0.map { $0 / number } })
+    func divided(by number: Double) -> LossSums {
+        LossSums(loss: loss / number, vectors: vectors.map { $0.map { $0 / number } })
     }
 }
 
@@ -62,18 +61,26 @@ struct BatchRunner: Sendable {
         _ executor: Executor<Float>, _ task: NetworkTask, _ batch: Int, _ directions: WeightBlock? = nil
     ) throws {
         let program = executor.compiled.program
-        let readsLabels = !program.inputs(.indices).isEmpty, readsWeights = program.inputs(.data).count > 1
-        try batches.withBatch(batch) { inputs, labels, weights in
+        try batches.withBatch(batch) { inputs in
             try executor.run(
-                reals: [inputs] + (readsWeights ? [weights] : []) + (directions?.pointers ?? []),
-                indices: readsLabels ? labels.map { [$0] } ?? [] : [])
+                reals: program.inputs(.data).map { try inputs.real($0.name) } + (directions?.pointers ?? []),
+                indices: program.inputs(.indices).map { try inputs.integers($0.name) })
         }
     }
 
     /// The losses of a batch's samples from the first output of a run.
     func losses(_ executor: Executor<Float>, _ batch: Int) -> [Double] {
         let range = batches.range(batch), values = executor.output(0)
-        guard programs.loss.isCrossEntropy else { return range.indices.map { Double(values[$0 - range.lowerBound]) } }
+        if let tokens = batches.tokens {
+            let length = tokens.length
+            return range.indices.map { sample in
+                let start = (sample - range.lowerBound) * length
+                return values[start..<start + length].reduce(0.0) { $0 + Double($1) }
+            }
+        }
+        guard case .samples = programs.form, programs.loss.isCrossEntropy else {
+            return range.indices.map { Double(values[$0 - range.lowerBound]) }
+        }
         let classes = programs.classes
         return range.map { sample in
             let start = (sample - range.lowerBound) * classes
@@ -126,6 +133,6 @@ struct BatchRunner: Sendable {
         }
         var total = LossSums()
         for group in groups { total.add(group) }
-        return total.divided(by: batches.samples.count)
+        return total.divided(by: batches.totalWeight)
     }
 }

@@ -54,7 +54,7 @@ public final class ModelSweep: Sendable {
                 "architecture '\(graph.name)' reads inputs of shape \(graph.inputs.first?.shape ?? []), the data set "
                     + "has \(samples.inputShape)")
         }
-        let batches = SampleBatches(samples, wanted: max(1, batch))
+        let batches = SampleBatches(samples, wanted: max(1, batch), inputName: input.name)
         programs = try NetworkPrograms(graph, tensors: tensors, loss: loss, batch: batches.size)
         runner = BatchRunner(programs: programs, batches: batches)
         guard loss.readsLabels else { return }
@@ -64,6 +64,47 @@ public final class ModelSweep: Sendable {
         if let label = samples.labels.max(), label >= programs.classes {
             throw ZooError(.mismatch, "label \(label) in the data set; the network has \(programs.classes) classes")
         }
+    }
+
+    /// Prepares the work on sequences of tokens: the loss is the cross-entropy of the next token, averaged over all
+    /// tokens that are predicted.
+    ///
+    /// - Parameter batch: sequences per run.
+    /// - Throws: `mismatch` when the network does not read tokens or gives no logits per token, the sequences are longer
+    ///   than it reads, or no token is predicted.
+    public init(
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], tokens: TokenBatch, batch: Int = 8
+    ) throws {
+        let batches = try SampleBatches(
+            tokens, wanted: batch, inputName: graph.inputs.first { $0.kind == .tokens }?.name ?? "",
+            maskName: graph.inputs.first { $0.kind == .mask }?.name)
+        programs = try NetworkPrograms(
+            graph, tensors: tensors, loss: .crossEntropy(), form: .nextToken(length: tokens.length),
+            batch: batches.size)
+        runner = BatchRunner(programs: programs, batches: batches)
+        if let id = tokens.ids.max(), let rows = Self.vocabulary(graph, tensors), Int(id) >= rows {
+            throw ZooError(.mismatch, "token \(id) in the data; the network knows \(rows)")
+        }
+    }
+
+    private static func vocabulary(_ graph: ArchitectureGraph, _ tensors: [TensorInfo]) -> Int? {
+        let table = graph.nodes.first { $0.op == .embedding }?.parameter("weight")
+        return tensors.first { $0.name == table }?.shape.dimensions.first
+    }
+
+    /// Prepares the work on the loss of a physics-informed network, which holds derivatives in the inputs. There is one
+    /// loss for all points.
+    ///
+    /// - Throws: `mismatch` when the network does not lead from two coordinates to one number, or points do not fit.
+    public init(
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], convection: ConvectionLoss, points: ConvectionPoints
+    ) throws {
+        try points.check()
+        let batches = SampleBatches(points, inputName: graph.inputs.first?.name ?? "")
+        programs = try NetworkPrograms(
+            graph, tensors: tensors, loss: .crossEntropy(), form: .convection(convection, points), batch: points.count)
+        runner = BatchRunner(programs: programs, batches: batches)
+        _ = try programs.pool(.losses)
     }
 
     /// Mean losses of models.

@@ -19,12 +19,23 @@ enum NetworkTask: Hashable {
     case exampleGradients
 }
 
+/// What the loss of a sweep is taken over.
+enum LossForm: Sendable {
+    /// Single samples, by a `LossFunction`.
+    case samples
+    /// The next tokens of sequences of this length.
+    case nextToken(length: Int)
+    /// The points of a physics-informed loss, all together.
+    case convection(ConvectionLoss, ConvectionPoints)
+}
+
 /// The compiled programs of one architecture and one loss: each is compiled when it is first asked for, and then shared
 /// by all models and threads.
 final class NetworkPrograms: Sendable {
     let graph: ArchitectureGraph
     let tensors: [TensorInfo]
     let loss: LossFunction
+    let form: LossForm
     let layout: ParameterLayout
     let batch: Int
     /// Samples whose gradients are computed together.
@@ -37,25 +48,50 @@ final class NetworkPrograms: Sendable {
     let classes: Int
     private let pools = Mutex<[NetworkTask: ExecutorPool<Float>]>([:])
 
-    private static let labels = "labels", weights = "sample weights"
+    private static let labels = SampleBatches.labelsName, weights = SampleBatches.weightsName
 
-    init(_ graph: ArchitectureGraph, tensors: [TensorInfo], loss: LossFunction, batch: Int) throws {
-        guard graph.inputs.count == 1, let input = graph.inputs.first, input.kind != .tokens else {
-            throw ZooError(
-                .unsupported, "architecture '\(graph.name)' reads tokens; derivatives are taken on images and vectors")
+    /// - Parameter batch: samples or sequences per run; for points all of them.
+    init(
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], loss: LossFunction, form: LossForm = .samples, batch: Int
+    ) throws {
+        if case .nextToken = form {
+            guard graph.inputs.first?.kind == .tokens else {
+                throw ZooError(.mismatch, "architecture '\(graph.name)' does not read tokens")
+            }
+        } else {
+            guard graph.inputs.count == 1, let input = graph.inputs.first, input.kind != .tokens else {
+                throw ZooError(
+                    .unsupported, "architecture '\(graph.name)' reads tokens; these data are images or vectors")
+            }
         }
+        self.form = form
         self.graph = graph
         self.tensors = tensors
         self.loss = loss
         self.batch = batch
         exampleBatch = min(batch, 64)
         layout = ParameterLayout(graph, tensors: tensors)
-        let lowered = try LoweredGraph(graph, tensors: tensors, batch: batch)
+        let lowered = try Self.lowered(graph, tensors, batch, form)
         unreadNames = lowered.unreadNames
-        classes = try lowered.output(loss.output, of: graph).shape.elementCount / batch
+        let output = try lowered.output(loss.output, of: graph)
+        if case .samples = form {
+            classes = output.shape.elementCount / batch
+        } else {
+            classes = output.shape.dimensions.last ?? 1
+        }
         let program = lowered.builder.build([])
         parameterNames = program.inputs(.parameter).map(\.name)
         parameterShapes = program.inputs(.parameter).map(\.shape)
+    }
+
+    private static func lowered(
+        _ graph: ArchitectureGraph, _ tensors: [TensorInfo], _ batch: Int, _ form: LossForm
+    ) throws -> LoweredGraph {
+        switch form {
+        case .samples: try LoweredGraph(graph, tensors: tensors, batch: batch)
+        case .nextToken(let length): try LoweredGraph(graph, tensors: tensors, batch: batch, sequenceLength: length)
+        case .convection(_, let points): try LoweredGraph(graph, tensors: tensors, batch: points.count)
+        }
     }
 
     /// Executors for a task.
@@ -75,15 +111,12 @@ final class NetworkPrograms: Sendable {
 
     private func program(_ task: NetworkTask) throws -> Program {
         if task == .exampleGradients { return try exampleProgram() }
-        let lowered = try LoweredGraph(graph, tensors: tensors, batch: batch)
+        let lowered = try Self.lowered(graph, tensors, batch, form)
         let b = lowered.builder
         if case .output(let name) = task { return b.build([(name, try lowered.output(name, of: graph))]) }
-        let output = try lowered.output(loss.output, of: graph)
-        let labels = loss.readsLabels ? b.indices(Self.labels, [batch]) : nil
-        let losses = try loss.perSample(b, output, labels)
-        let host = loss.isCrossEntropy ? output : losses
+        let (output, host, sum) = try objective(lowered)
         if task == .losses { return b.build([("losses", host)]) }
-        let total = try b.sum(b.multiply(losses, b.data(Self.weights, [batch])))
+        let total = try sum()
         let inputs = try trained(lowered)
         let gradient = try b.gradient(of: total, withRespectTo: inputs)
         var outputs = [("losses", host)] + gradient.map { ("gradient", $0) }
@@ -94,6 +127,10 @@ final class NetworkPrograms: Sendable {
                 outputs += try b.tangents(of: gradient, along: along).map { ("product", $0) }
             }
         case .gaussNewtonProducts(let count):
+            guard let output else {
+                throw ZooError(
+                    .unsupported, "the loss reads derivatives of the network: it has no Gauss-Newton matrix here")
+            }
             for number in 0..<count {
                 outputs += try b.gaussNewtonProduct(
                     of: total, through: output, withRespectTo: inputs, along: directions(b, inputs, number)
@@ -102,6 +139,28 @@ final class NetworkPrograms: Sendable {
         default: break
         }
         return b.build(outputs.map { (name: $0.0, value: $0.1) })
+    }
+
+    /// The network's output that the loss is a function of, what the host reads losses from, and the summed loss.
+    private func objective(_ lowered: LoweredGraph) throws -> (output: Value?, host: Value, sum: () throws -> Value) {
+        let b = lowered.builder
+        switch form {
+        case .samples:
+            let output = try lowered.output(loss.output, of: graph)
+            let labels = loss.readsLabels ? b.indices(Self.labels, [batch]) : nil
+            let losses = try loss.perSample(b, output, labels)
+            return (
+                output, loss.isCrossEntropy ? output : losses,
+                { try b.sum(b.multiply(losses, b.data(Self.weights, [self.batch]))) }
+            )
+        case .nextToken:
+            let output = try lowered.output(loss.output, of: graph)
+            let losses = try lowered.nextTokenLosses(of: graph).losses
+            return (output, losses, { try b.sum(losses) })
+        case .convection(let convection, let points):
+            let total = try convection.terms(lowered, graph, points).total
+            return (nil, try b.reshape(total, [1]), { total })
+        }
     }
 
     private func directions(_ b: ProgramBuilder, _ inputs: [Value], _ number: Int) -> [Value] {
@@ -119,6 +178,9 @@ final class NetworkPrograms: Sendable {
     }
 
     private func exampleProgram() throws -> Program {
+        guard case .samples = form else {
+            throw ZooError(.unsupported, "gradients of single samples are taken of images and vectors")
+        }
         let lowered = try LoweredGraph(graph, tensors: tensors, batch: 1)
         let b = lowered.builder
         let labels = loss.readsLabels ? b.indices(Self.labels, [1]) : nil

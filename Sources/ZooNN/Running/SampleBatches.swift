@@ -1,5 +1,25 @@
 import ZooBase
 
+/// The arrays of one batch by the names of the program's inputs.
+struct BatchInputs {
+    var reals: [(name: String, values: UnsafePointer<Float>)] = []
+    var integers: [(name: String, values: UnsafePointer<Int32>)] = []
+
+    func real(_ name: String) throws -> UnsafePointer<Float> {
+        guard let found = reals.first(where: { $0.name == name }) else {
+            throw ZooError(.internal, "no values for input '\(name)'")
+        }
+        return found.values
+    }
+
+    func integers(_ name: String) throws -> UnsafePointer<Int32> {
+        guard let found = integers.first(where: { $0.name == name }) else {
+            throw ZooError(.internal, "no integers for input '\(name)'")
+        }
+        return found.values
+    }
+}
+
 /// Samples cut into batches of one size; the last one is filled up with copies of its first sample, of weight zero.
 ///
 /// Batches are summed in groups whose number depends on the data alone, so that sums do not depend on the threads.
@@ -9,21 +29,39 @@ struct SampleBatches: Sendable {
     let size: Int
     /// Batches.
     let count: Int
+    /// What sums of losses are divided by: samples, or predicted tokens.
+    let totalWeight: Double
+    /// Predicted tokens and their labels, for language models.
+    let tokens: TokenBatch?
+    private let inputName: String
+    private let maskName: String?
     private let tailInputs: [Float]
     private let labels: [Int32]
     private let weights: [Float]
+    private let points: PointInputs?
+
+    /// All points of a physics-informed loss: one batch.
+    private struct PointInputs: Sendable {
+        var coordinates: [Float]
+        var target: [Float]
+    }
+
+    static let labelsName = "labels", weightsName = "sample weights"
 
     /// Kernels hold samples in lanes of 16.
     static func roundedSize(_ wanted: Int, for samples: Samples) -> Int {
         min((wanted + 15) / 16, (samples.count + 15) / 16) * 16
     }
 
-    init(_ samples: Samples, wanted: Int) { self.init(samples, exactly: Self.roundedSize(wanted, for: samples)) }
+    init(_ samples: Samples, wanted: Int, inputName: String) {
+        self.init(samples, exactly: Self.roundedSize(wanted, for: samples), inputName: inputName)
+    }
 
     /// Batches of just this size, even when there are fewer samples.
-    init(_ samples: Samples, exactly size: Int) {
+    init(_ samples: Samples, exactly size: Int, inputName: String) {
         self.samples = samples
         self.size = size
+        self.inputName = inputName
         count = (samples.count + size - 1) / size
         let missing = count * size - samples.count, whole = samples.count / size * size
         let first = Array(samples.inputs[(whole * samples.sampleSize)...].prefix(samples.sampleSize))
@@ -32,6 +70,43 @@ struct SampleBatches: Sendable {
             ? [] : Array(samples.inputs[(whole * samples.sampleSize)...]) + (0..<missing).flatMap { _ in first }
         labels = samples.labels.isEmpty ? [] : samples.labels + [Int32](repeating: 0, count: missing)
         weights = [Float](repeating: 1, count: samples.count) + [Float](repeating: 0, count: missing)
+        totalWeight = Double(samples.count)
+        tokens = nil
+        points = nil
+        maskName = nil
+    }
+
+    /// Sequences of tokens; rows that fill up the last batch are padding alone and predict nothing.
+    ///
+    /// - Throws: `mismatch` when no token is predicted.
+    init(_ sequences: TokenBatch, wanted: Int, inputName: String, maskName: String?) throws {
+        size = min(max(1, wanted), sequences.count)
+        count = (sequences.count + size - 1) / size
+        let rows = (0..<sequences.count).map { row in
+            Array(sequences.ids[row * sequences.length..<row * sequences.length + sequences.lengths[row]])
+        }
+        let padded = try TokenBatch(rows, length: sequences.length, count: count * size)
+        totalWeight = padded.labelWeights.reduce(0.0) { $0 + Double($1) }
+        guard totalWeight > 0 else { throw ZooError(.mismatch, "no sequence has a second token to predict") }
+        tokens = padded
+        samples = Samples(
+            checkedInputs: sequences.ids.map { Float($0) }, inputShape: [sequences.length], labels: [],
+            count: sequences.count)
+        labels = padded.labels
+        weights = padded.labelWeights
+        self.inputName = inputName
+        self.maskName = maskName
+        (tailInputs, points) = ([], nil)
+    }
+
+    /// The points of a physics-informed loss: one batch, one loss.
+    init(_ list: ConvectionPoints, inputName: String) {
+        let coordinates = list.coordinates.map { Float($0) }
+        points = PointInputs(coordinates: coordinates, target: list.target.map { Float($0) })
+        samples = Samples(checkedInputs: coordinates, inputShape: [coordinates.count], labels: [], count: 1)
+        (size, count, totalWeight, tokens) = (1, 1, 1, nil)
+        self.inputName = inputName
+        (maskName, tailInputs, labels, weights) = (nil, [], [], [1])
     }
 
     /// The samples of a batch, without what fills it up.
@@ -47,10 +122,10 @@ struct SampleBatches: Sendable {
     /// Numbers that all partial sums of a model may take together, about.
     private static let partialSums = 1 << 25
 
-    /// Lends inputs, labels (nil without labels) and weights of a batch.
-    func withBatch<R>(
-        _ batch: Int, _ body: (UnsafePointer<Float>, UnsafePointer<Int32>?, UnsafePointer<Float>) throws -> R
-    ) throws -> R {
+    /// Lends the arrays of a batch.
+    func withBatch<R>(_ batch: Int, _ body: (BatchInputs) throws -> R) throws -> R {
+        if let tokens { return try withTokens(tokens, batch, body) }
+        if let points { return try withPoints(points, body) }
         let start = batch * size
         let isTail = start + size > samples.count
         return try (isTail ? tailInputs : samples.inputs).withUnsafeBufferPointer { inputs in
@@ -59,10 +134,45 @@ struct SampleBatches: Sendable {
                     guard let inputs = inputs.baseAddress, let weights = weights.baseAddress else {
                         throw ZooError(.mismatch, "the samples have no numbers")
                     }
-                    return try body(
-                        isTail ? inputs : inputs + start * samples.sampleSize,
-                        labels.baseAddress.flatMap { labels.isEmpty ? nil : $0 + start }, weights + start)
+                    var arrays = BatchInputs(reals: [
+                        (inputName, isTail ? inputs : inputs + start * samples.sampleSize),
+                        (Self.weightsName, weights + start),
+                    ])
+                    if !labels.isEmpty, let labels = labels.baseAddress {
+                        arrays.integers = [(Self.labelsName, labels + start)]
+                    }
+                    return try body(arrays)
                 }
+            }
+        }
+    }
+
+    private func withTokens<R>(_ tokens: TokenBatch, _ batch: Int, _ body: (BatchInputs) throws -> R) throws -> R {
+        let start = batch * size * tokens.length
+        return try tokens.ids.withUnsafeBufferPointer { ids in
+            try tokens.mask.withUnsafeBufferPointer { mask in
+                try labels.withUnsafeBufferPointer { labels in
+                    try weights.withUnsafeBufferPointer { weights in
+                        guard let ids = ids.baseAddress, let mask = mask.baseAddress, let labels = labels.baseAddress,
+                            let weights = weights.baseAddress
+                        else { throw ZooError(.mismatch, "the sequences have no tokens") }
+                        return try body(
+                            BatchInputs(
+                                reals: [(maskName ?? "", mask + start), ("label_weights", weights + start)],
+                                integers: [(inputName, ids + start), (Self.labelsName, labels + start)]))
+                    }
+                }
+            }
+        }
+    }
+
+    private func withPoints<R>(_ points: PointInputs, _ body: (BatchInputs) throws -> R) throws -> R {
+        try points.coordinates.withUnsafeBufferPointer { coordinates in
+            try points.target.withUnsafeBufferPointer { target in
+                guard let coordinates = coordinates.baseAddress, let target = target.baseAddress else {
+                    throw ZooError(.mismatch, "the loss has no points")
+                }
+                return try body(BatchInputs(reals: [(inputName, coordinates), ("target", target)]))
             }
         }
     }

@@ -89,7 +89,8 @@ public final class TrainingGradient: Sendable {
 
     /// A padded vector as a flat one.
     public func flat(_ vector: [Float]) -> [Double] {
-        zip(layout.entries, starts).flatMap { entry, start in vector[start..<start + entry.range.count].map(Double.init) }
+        zip(layout.entries, starts).flatMap { entry, start in vector[start..<start + entry.range.count].map(Double.init)
+        }
     }
 
     /// What a thread needs to take gradients; `model` has the tensors that are not trained.
