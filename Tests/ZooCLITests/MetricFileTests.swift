@@ -72,7 +72,10 @@ import ZooTestSupport
             (#"{"format":"zoo-metrics","version":9}"#, "version 9"),
             (head + "\n{\"metric\":\"a\",\"checkpoint\":1,\"value\":1}", "line 2: 'checkpoint' is 1; 0 of them"),
             (head + "\n{\"checkpoint\":2,\"model\":\"m\"}", "line 2: checkpoint 2, expected 1"),
-            (head + "\n{\"checkpoint\":1,\"model\":\"m\"}\n{\"metric\":\"a\",\"checkpoint\":1,\"value\":\"x\"}", "line 3"),
+            (
+                head + "\n{\"checkpoint\":1,\"model\":\"m\"}\n{\"metric\":\"a\",\"checkpoint\":1,\"value\":\"x\"}",
+                "line 3"
+            ),
             (head + "\n{\"checkpoint\":1,", "line 2"), (head + "\n{\"what\":1}", "line 2: expected 'metric'"),
         ] {
             let path = bench.file("bad.metrics.jsonl")

@@ -12,7 +12,9 @@ import ZooTestSupport
         let bench = try PhaseCatalog.shared.get()
         let output = bench.file(Self.name)
         let json = try bench.json("export", "zoo = '\(Self.name)'", "--format", "notebook", "--to", output)
-        let files = try #require(json["files"]?.array?.compactMap { $0.string }).map { String($0.dropFirst(output.count + 1)) }
+        let files = try #require(json["files"]?.array?.compactMap { $0.string }).map {
+            String($0.dropFirst(output.count + 1))
+        }
         let expected = [
             "models.parquet", "models.csv", "metrics.parquet", "metrics.csv", "phases.png", "phases.parquet",
             "phases.csv", "grid.npz", "\(Self.name).ipynb",
@@ -52,7 +54,8 @@ import ZooTestSupport
     @Test func zoosWithoutPhasesHaveNotebooksToo() throws {
         let bench = try SampleCatalog.shared.get()
         let output = bench.file("cnn-notebook")
-        let json = try bench.json("export", "zoo = 'digits-cnn' and epoch = last", "--format", "notebook", "--to", output)
+        let json = try bench.json(
+            "export", "zoo = 'digits-cnn' and epoch = last", "--format", "notebook", "--to", output)
         let files = try #require(json["files"]?.array?.compactMap { $0.string })
         #expect(files.contains("\(output)/results.png") && !files.contains("\(output)/grid.npz"))
         let text = try String(contentsOfFile: "\(output)/cnn-notebook.ipynb", encoding: .utf8)

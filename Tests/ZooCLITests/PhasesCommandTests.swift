@@ -48,7 +48,8 @@ enum PhaseCatalog {
         let a = ranks(x), b = ranks(y)
         let mean = Double(x.count - 1) / 2
         let product = zip(a, b).reduce(0) { $0 + ($1.0 - mean) * ($1.1 - mean) }
-        let left = a.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }, right = b.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        let left = a.reduce(0) { $0 + ($1 - mean) * ($1 - mean) },
+            right = b.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
         return product / (left * right).squareRoot()
     }
 
@@ -88,7 +89,8 @@ enum PhaseCatalog {
         #expect(limits["sharp"]?["origin"]?.string == "otsu" && limits["connected"]?["origin"]?.string == "fixed")
         #expect(limits["similar"]?["origin"]?.string == "otsu" && limits["underfitted_loss"]?["classes"]?.int == 10)
         let row = try #require(json["rows"]?.array?[46])
-        #expect(keys(row) == ["load", "temperature", "phase", "confidence", "flags", "coordinate", "networks", "metrics"])
+        #expect(
+            keys(row) == ["load", "temperature", "phase", "confidence", "flags", "coordinate", "networks", "metrics"])
         #expect(row["networks"]?.array?.count == 3)
         for name in ["landscape_loss", "hessian_top", "hessian_trace", "curve_mc", "cka", "cka_mixup", "distance"] {
             #expect(row["metrics"]?[name]?["n"]?.int == 3, "\(name)")
@@ -182,7 +184,8 @@ enum PhaseCatalog {
         let bench = try Workbench()
         #expect(try bench.zoo("index", SampleZoo.cnn).status == 0)
         let none = try bench.zoo("phases", "digits-cnn")
-        #expect(none.status == 1 && none.errors.contains("no grid") && none.errors.contains("zoo train"), "\(none.errors)")
+        #expect(
+            none.status == 1 && none.errors.contains("no grid") && none.errors.contains("zoo train"), "\(none.errors)")
         let unknown = try bench.zoo("phases", "digits-cmn")
         #expect(unknown.status == 1 && unknown.errors.contains("'digits-cnn'"), "\(unknown.errors)")
         let key = try bench.zoo("phases", "digits-cnn", "--load", "nosuch")

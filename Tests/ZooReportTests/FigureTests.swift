@@ -54,7 +54,8 @@ import ZooTestSupport
         // Small at the top: the first row's two cells are the lightest colour; a hundredth is half-way to a thousandth…
         let map = HeatMap(
             x: [1, 2], y: [1, 2], values: [100, 100, 10, 1], isLogarithmic: true, groups: [0, 0, 1, 1])
-        let panel = Panel(x: Axis(tickValues: [1, 2]), y: Axis(tickValues: [1, 2], isReversed: true), layers: [.heatMap(map)])
+        let panel = Panel(
+            x: Axis(tickValues: [1, 2]), y: Axis(tickValues: [1, 2], isReversed: true), layers: [.heatMap(map)])
         let picture = try PNGReader(Figure([panel], panelWidth: 200, panelHeight: 100).png(scale: 1))
         let top = picture[60, 35], left = picture[60, 80], right = picture[130, 80]
         #expect(top == [0xFD, 0xE7, 0x25] && right == [0x44, 0x01, 0x54])

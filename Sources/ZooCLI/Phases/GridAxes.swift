@@ -79,9 +79,9 @@ struct GridAxes {
         temperature = GridAxis(key: temperatureKey)
         let stated = known.flatMap { $0.load.axis.key == loadKey ? $0.load.increases : nil }
         let statedHeat = known.flatMap { $0.temperature.axis.key == temperatureKey ? $0.temperature.increases : nil }
-        let isLoading = options.loadIncreases.map { $0 == .load } ?? stated ?? Self.has(loadKey, Self.loading)
+        let isLoading = options.loadOrder.map { $0 == .load } ?? stated ?? Self.has(loadKey, Self.loading)
         let isHeating =
-            options.temperatureIncreases.map { $0 == .temperature } ?? statedHeat
+            options.heatOrder.map { $0 == .temperature } ?? statedHeat
             ?? !Self.has(temperatureKey, Self.cooling)
         load.ascends = !isLoading
         temperature.ascends = !isHeating

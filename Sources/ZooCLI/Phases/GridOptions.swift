@@ -21,13 +21,13 @@ package struct GridOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "What grows with the load setting: capacity (width, density) or load (samples).", valueName: "what"))
-    package var loadIncreases: LoadDirection?
+    package var loadOrder: LoadDirection?
 
     @Option(
         help: ArgumentHelp(
             "What grows with the temperature setting: coldness (batch size, epochs) or temperature (learning rate).",
             valueName: "what"))
-    package var temperatureIncreases: TemperatureDirection?
+    package var heatOrder: TemperatureDirection?
 
     @Option(
         name: .customLong("where"),

@@ -30,7 +30,7 @@ package struct PhaseOptions: ParsableArguments {
     package var sharpness: String = "hessian_trace"
 
     @Option(
-        help: ArgumentHelp("The measure of connectivity, negative where there is a barrier.", valueName: "metric"))
+        help: ArgumentHelp("The measure of connectivity, negative where there is a barrier.", valueName: "name"))
     package var connectivity: String = "curve_mc"
 
     @Option(

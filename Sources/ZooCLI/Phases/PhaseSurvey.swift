@@ -106,12 +106,16 @@ struct PhaseSurvey {
         var settings: [String: String] = [:]
         for name in singles.map(\.name) + pairs.map(\.rawValue) { settings[name] = options.settings(for: name) }
         if let curve { settings[ConnectionMetric.curve.rawValue] = curve.settings(for: .curve) }
-        var work = try LandscapeWork(
-            grid.checkpoints, samples: samples, options: options, settings: settings, data: data,
-            architectures: ArchitectureLibrary(
-                session, explicit: self.options.architecture, settings: self.options.set),
-            session: session)
-        try checkAny(work.failures, data)
+        var work: LandscapeWork
+        do {
+            work = try LandscapeWork(
+                grid.checkpoints, on: .samples(samples), options: options, settings: settings, named: data,
+                architectures: ArchitectureLibrary(
+                    session, explicit: self.options.architecture, settings: self.options.set), session: session)
+        } catch let error as ZooError where error.code == .mismatch { throw misfit(error, data) }
+        if let first = work.failures.first, work.failures.count == grid.checkpoints.count {
+            throw misfit(first.error, data)
+        }
         work.givenPairs = self.pairs
         try work.measure(singles)
         if !pairs.isEmpty { try work.compare(pairs, choice: .seeds) }
@@ -139,10 +143,9 @@ struct PhaseSurvey {
     }
 
     /// Nothing fits: the data are others than the networks were trained on.
-    private func checkAny(_ failures: [PartialFailure.Item], _ data: String) throws {
-        guard let first = failures.first, failures.count == grid.checkpoints.count else { return }
-        throw ZooError(
-            first.error.code, "zoo '\(grid.zoo)' on \(data): \(first.error.message)",
+    private func misfit(_ error: ZooError, _ data: String) -> ZooError {
+        ZooError(
+            error.code, "zoo '\(grid.zoo)' on \(data): \(error.message)",
             hint: "--data and --test take the data that the zoo was trained on; 'zoo data FILE' shows what a file holds"
         )
     }
@@ -154,8 +157,10 @@ struct PhaseSurvey {
         let catalog = try Catalog(session.catalogPath)
         let ids = grid.checkpoints.compactMap { $0.row?.id }
         let known = Set(
-            try catalog.metrics(of: ids, settings: settings).filter { $0.name == EvaluationRun.metricPrefix(split) + "_accuracy" }
-                .map(\.checkpoint))
+            try catalog.metrics(of: ids, settings: settings).filter {
+                $0.name == EvaluationRun.metricPrefix(split) + "_accuracy"
+            }
+            .map(\.checkpoint))
         let open = grid.checkpoints.filter { checkpoint in checkpoint.row.map { !known.contains($0.id) } ?? false }
         var run = EvaluationRun(open, batch: Evaluator.defaultBatch, session: session)
         if !open.isEmpty {
