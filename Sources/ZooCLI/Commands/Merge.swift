@@ -60,7 +60,7 @@ package struct Merge: ZooCommand {
     @Option(help: "Batch-norm statistics: average, mixture, base, or recompute them on --bn-data.")
     package var bn: BatchNormRule = .average
 
-    @Option(help: ArgumentHelp("Data for --bn recompute, and after a colon the split.", valueName: "file[:split]"))
+    @Option(help: ArgumentHelp("Data for --bn recompute, and after a colon the split.", valueName: "data"))
     package var bnData: String?
 
     @Option(

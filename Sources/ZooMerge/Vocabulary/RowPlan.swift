@@ -16,7 +16,7 @@ struct RowPlan: Sendable {
         var row: Int
     }
 
-    /// Stands for the mean of all rows of the member that are tokens.
+    /// Stands for the mean of all other rows of the member.
     static let ownMean: Int32 = -1
 
     /// For each member what each output row is: a row of its own, `ownMean`, or −2 − k for the k-th of `given`.

@@ -131,8 +131,8 @@ import ZooTestSupport
         try models.add("B", tokens: ["x", "y"], rows: 5, offset: 10)
         #expect(try models.rows(models.plan(recipe(["A", "B"], "tokenizer: {source: base}"))) == [5, 6])
         let kept = try models.plan(recipe(["A", "B"], "tokenizer: {source: base, keep_vocab_size: true}"))
-        // Row 5 is only A's; B's part is the mean of its tokens.
-        #expect(try models.rows(kept) == [5, 6, 7, 8, 9, (5 + 10.5) / 2])
+        // Row 5 is only A's; B's part is the mean of its rows.
+        #expect(try models.rows(kept) == [5, 6, 7, 8, 9, (5 + 12) / 2])
         #expect(kept.config?["vocab_size"] == 6)
         let padded = try models.plan(
             recipe(["A", "B"], "tokenizer: {source: base, keep_vocab_size: true, pad_to_multiple_of: 4}"))
