@@ -21,6 +21,8 @@ package struct Zoo: ParsableCommand {
         Merge.self,
         Align.self,
         Fuse.self,
+        TaskVectorCommand.self,
+        Compose.self,
         Landscape.self,
         Path.self,
         Spectra.self,
