@@ -32,7 +32,7 @@ struct ComposeApplyWork {
             "output": .string(command.to),
         ]
         var table = Table([.init("task"), .init("mean_coefficient", .double)])
-        for (name, mean) in zip(set.names, ComposedOutput.means(fitted.values, vectors: set.tasks.count)) {
+        for (name, mean) in zip(set.names, fitted.means) {
             table.append([.text(name), .double(mean)])
         }
         try session.emit(object, as: table)

@@ -19,16 +19,25 @@ struct LearnedCoefficients {
     /// Coefficients in the order of a set's tasks.
     struct Fitted {
         var values: [Double]
+        /// The set's tasks in the order in which they were learned: sums are then the same to the bit.
+        var order: [Int]
         var groups: CoefficientGroups
         var buffers: Set<String>
         var partition: PartitionHash?
 
+        /// The mean coefficient of each of the set's tasks.
+        var means: [Double] {
+            let found = ComposedOutput.means(values, vectors: order.count)
+            return order.indices.map { task in found[order.firstIndex(of: task) ?? task] }
+        }
+
         /// The composed network, of some tasks or all.
         func model(_ set: TaskSet, keeping: Set<Int>? = nil, dtype: DType? = nil) -> any TensorSource {
-            let row = values.count / max(1, set.tasks.count)
-            let kept = values.indices.map { keeping?.contains($0 / max(1, row)) ?? true ? values[$0] : 0 }
+            let row = max(1, values.count / max(1, order.count))
+            let kept = values.indices.map { keeping?.contains(order[$0 / row]) ?? true ? values[$0] : 0 }
             return DisplacedModel(
-                base: set.source, operands: set.operands, values: kept, groups: groups, buffers: buffers,
+                base: set.source, operands: order.map { set.operands[$0] }, values: kept, groups: groups,
+                buffers: buffers,
                 partition: partition, dtype: dtype)
         }
     }
@@ -73,14 +82,15 @@ struct LearnedCoefficients {
         }
         let places = Dictionary(file.blocks.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
         let k = file.partitions
-        let values = rows.flatMap { row in
+        let order = rows.indices.sorted { rows[$0] < rows[$1] }
+        let values = order.map { rows[$0] }.flatMap { row in
             groups.names.flatMap { name -> ArraySlice<Double> in
                 let first = (row * file.blocks.count + (places[name] ?? 0)) * k
                 return file.values[first..<first + k]
             }
         }
         return Fitted(
-            values: values, groups: groups,
+            values: values, order: order, groups: groups,
             buffers: file.keepsStatistics ? [] : Set(graph.tensorRoles.filter { $0.value == .buffer }.keys),
             partition: k > 1 ? PartitionHash(count: k, seed: file.seed, isSharedByShape: file.isSharedByShape) : nil)
     }

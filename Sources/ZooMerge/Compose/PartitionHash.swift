@@ -31,7 +31,7 @@ public struct PartitionHash: Sendable, Hashable {
     /// its high bits scaled to K.
     public func part(_ key: UInt64, _ index: Int) -> Int {
         let bits = Self.mix(key &+ 0x9E37_79B9_7F4A_7C15 &* (UInt64(truncatingIfNeeded: index) &+ 1))
-        return Int(truncatingIfNeeded: (bits >> 32) &* UInt64(count) >> 32)
+        return Int(truncatingIfNeeded: ((bits >> 32) &* UInt64(count)) >> 32)
     }
 
     private static func mix(_ value: UInt64) -> UInt64 {
