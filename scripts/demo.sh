@@ -56,6 +56,11 @@ echo "Twelve fine-tunings of one network, mixed greedily by held-out accuracy; t
 step soup greedy zoos/digits-tasks/soup/*.safetensors --data zoos/digits-tasks/data/zoo_c_data.safetensors:soup.val \
     --to "$work/soup.safetensors" --figure "$work/soup.svg"
 echo
+echo "Four tasks added to one network: a coefficient per task vector and tensor, learned on a few images of each."
+step compose zoos/digits-tasks/pretrained.safetensors zoos/digits-tasks/tasks/{dim,noise,shift,occlude}.safetensors \
+    --data 'zoos/digits-tasks/data/zoo_c_data.safetensors:{task}.val' --steps 200 --rate 1e-2 --batch 64 \
+    --to "$work/composed.safetensors" --figure "$work/coefficients.svg"
+echo
 echo "How sharp are the minima of the GELU networks? Largest Hessian eigenvalue and trace, kept in the catalog."
 step landscape "where:nlin = 'gelu' and lr = 0.001 and epoch = last" --data zoos/data/digits.safetensors:train \
     --subset 64 --metrics hessian_top,hessian_trace

@@ -22,6 +22,8 @@ package struct Zoo: ParsableCommand {
         Lora.self,
         Align.self,
         Fuse.self,
+        TaskVectorCommand.self,
+        Compose.self,
         Landscape.self,
         Path.self,
         Surface.self,

@@ -19,6 +19,13 @@ public struct Evaluation: Sendable, Hashable {
     /// Samples.
     public var count: Int
 
+    /// Wraps numbers.
+    public init(loss: Double, correctCount: Int, count: Int) {
+        self.loss = loss
+        self.correctCount = correctCount
+        self.count = count
+    }
+
     /// Correct samples over samples.
     public var accuracy: Double { Double(correctCount) / Double(count) }
 }
@@ -189,7 +196,7 @@ public final class Evaluator: Sendable {
 
     /// log Σ exp(z) − z[label], from the largest logit on: what the others add is not lost beside it, so that losses
     /// near zero keep their digits.
-    static func crossEntropy(_ row: UnsafeBufferPointer<Float>, label: Int, best: Int) -> Double {
+    package static func crossEntropy(_ row: UnsafeBufferPointer<Float>, label: Int, best: Int) -> Double {
         let largest = row[best]
         var others = 0.0
         for place in row.indices where place != best { others += Double(exp(row[place] - largest)) }
@@ -197,7 +204,7 @@ public final class Evaluator: Sendable {
     }
 
     /// The place of the largest number: the lowest among equals, the first NaN before all numbers (as in PyTorch).
-    static func argmax(_ row: UnsafeBufferPointer<Float>) -> Int {
+    package static func argmax(_ row: UnsafeBufferPointer<Float>) -> Int {
         var best = 0
         for place in row.indices {
             if row[place].isNaN { return place }

@@ -1,0 +1,235 @@
+import ArgumentParser
+import ZooBase
+import ZooCatalog
+import ZooFormats
+import ZooMerge
+import ZooTensor
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// The options by which a command takes task vectors.
+package struct TaskOptions: ParsableArguments {
+    @Flag(help: "Leave out tensors that only a task has.")
+    package var ignoreExtra = false
+
+    @Flag(help: "Leave out tensors that only the base has.")
+    package var ignoreMissing = false
+
+    @Flag(help: "Use task vectors and coefficients that were made for another base.")
+    package var force = false
+
+    /// Everything must fit.
+    package init() {}
+}
+
+/// The options by which a command finds a network.
+package struct NetworkOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("An architecture file, or the name of a known architecture.", valueName: "name"))
+    package var architecture: String?
+
+    @Option(help: ArgumentHelp("A number that the weights do not show: activation=tanh.", valueName: "key=value"))
+    package var set: [String] = []
+
+    /// Nothing given.
+    package init() {}
+}
+
+/// A digest of a checkpoint's content that does not depend on its file format.
+enum VectorDigest {
+    /// The first 16 bytes of SHA-256 over names, types, shapes and elements, tensors by name.
+    static func of(_ source: any TensorSource) throws -> String {
+        var parts: [Bytes] = []
+        for info in source.tensorInfos.sorted(by: { $0.name < $1.name }) {
+            try Cancellation.check()
+            parts.append(Bytes(Array("\(info.name)\n\(info.dtype.rawValue)\n\(info.shape)\n".utf8)))
+            parts.append(try source.tensor(named: info.name).bytes)
+        }
+        return ContentDigest.of(parts)
+    }
+}
+
+/// What the metadata of a task vector's file say.
+struct TaskVectorMetadata {
+    static let kind = "task-vector"
+    var base: String?
+    var fineTuned: String?
+
+    init?(_ source: any TensorSource) {
+        guard let metadata = (source as? any CheckpointReader)?.metadata,
+            metadata["kind"]?.string == Self.kind
+        else { return nil }
+        base = metadata["base"]?.string
+        fineTuned = metadata["fine_tuned"]?.string
+    }
+
+    /// The metadata of a vector to write.
+    static func make(base: String?, fineTuned: String? = nil, made: String) -> [String: String] {
+        var metadata = ["kind": kind, "format": "pt", "zoo_method": made]
+        metadata["base"] = base
+        metadata["fine_tuned"] = fineTuned
+        return metadata
+    }
+}
+
+/// A base and the tasks that were fine-tuned from it.
+struct TaskSet {
+    /// One task.
+    struct Task {
+        var name: String
+        var checkpoint: SelectedCheckpoint
+        var operand: TaskOperand
+        /// Of what was given.
+        var digest: String
+        /// Of the network that a stored vector was made from.
+        var fineTunedDigest: String?
+        /// Fine-tuned weights that the task has of its own; nil for stored vectors and adapters.
+        var fineTuned: (any TensorSource)?
+    }
+
+    let base: SelectedCheckpoint
+    let source: any TensorSource
+    let digest: String
+    let tasks: [Task]
+
+    /// Opens everything and checks that it fits.
+    ///
+    /// - Throws: `mismatch` for a task that does not fit the base or was made for another one.
+    init(
+        base: String, tasks: [String], excluded: [String] = [], ownTensors: [String] = [], options: TaskOptions,
+        session: Session
+    ) throws {
+        let resolver = SelectorResolver(catalogPath: session.catalogPath)
+        let start = try resolver.resolveOne(base)
+        self.base = start
+        source = try start.open()
+        digest = try VectorDigest.of(source)
+        if let given = TaskVectorMetadata(source), given.base != nil {
+            throw ZooError(
+                .mismatch, "\(start.label) is a task vector, not a base", hint: "the base comes first, then its tasks")
+        }
+        var found: [Task] = [], left = 0
+        var names: [String: Int] = [:]
+        for text in tasks {
+            let (given, selector) = Self.split(text)
+            for checkpoint in try resolver.resolve([selector]) {
+                var name = given ?? Self.name(of: checkpoint)
+                if excluded.contains(name) {
+                    left += 1
+                    continue
+                }
+                names[name, default: 0] += 1
+                if let times = names[name], times > 1 { name += "#\(times)" }
+                found.append(
+                    try Self.task(
+                        name, checkpoint, selector, (start.label, source, digest), ownTensors, options, session))
+            }
+        }
+        if left < excluded.count {
+            let known = Set(found.map(\.name))
+            let missing = excluded.filter { !known.contains($0) }
+            if left == 0, let name = missing.first {
+                throw ZooError(
+                    .notFound, "--exclude \(name): no task has that name",
+                    hint: NearestName.hint(name, in: known.sorted(), kind: "tasks"))
+            }
+        }
+        guard !found.isEmpty else {
+            throw ZooError(
+                .notFound, "no task is left", hint: "name fine-tuned networks or task vectors after the base")
+        }
+        self.tasks = found
+    }
+
+    /// The operands in order.
+    var operands: [TaskOperand] { tasks.map(\.operand) }
+
+    /// Names in order.
+    var names: [String] { tasks.map(\.name) }
+
+    /// `NAME=SELECTOR`, unless there is a file of the whole name.
+    static func split(_ text: String) -> (name: String?, selector: String) {
+        guard access(text, F_OK) != 0, !text.hasPrefix("where:"), let equals = text.firstIndex(of: "="),
+            equals > text.startIndex,
+            text[..<equals].allSatisfy({ $0.isLetter || $0.isNumber || "._-".contains($0) })
+        else { return (nil, text) }
+        return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+    }
+
+    /// What a task is called: its model in the catalog, else its file without ending or its folder.
+    static func name(of checkpoint: SelectedCheckpoint) -> String {
+        if let row = checkpoint.row { return row.model }
+        let last = checkpoint.label.split(separator: "/").last.map(String.init) ?? checkpoint.label
+        guard let dot = last.lastIndex(of: "."), dot > last.startIndex else { return last }
+        return String(last[..<dot])
+    }
+
+    private static func task(
+        _ name: String, _ checkpoint: SelectedCheckpoint, _ selector: String,
+        _ base: (label: String, source: any TensorSource, digest: String), _ ownTensors: [String],
+        _ options: TaskOptions, _ session: Session
+    ) throws -> Task {
+        let source = try checkpoint.open()
+        let metadata = TaskVectorMetadata(source)
+        var form = TaskOperand.Form.fineTuned(source)
+        if metadata != nil { form = .vector(source) }
+        if LowRankAdapter.isAdapter(source.tensorInfos) {
+            form = .lowRank(try LowRankAdapter(source, config: try adapterConfig(selector), label: checkpoint.label))
+        }
+        if let made = metadata?.base, made != base.digest, !options.force {
+            throw ZooError(
+                .mismatch,
+                "\(checkpoint.label) was made for a base with digest \(made); \(base.label) has \(base.digest)",
+                hint: "give the base it was made from, or --force")
+        }
+        let operand = try ZooError.locate(checkpoint.label) {
+            try TaskOperand(
+                name, form, base: base.source.tensorInfos, excluded: ownTensors, ignoresExtra: options.ignoreExtra,
+                ignoresMissing: options.ignoreMissing)
+        }
+        for note in operand.notes { session.note(note) }
+        if case .fineTuned = form { try noteBuffers(name, source, base.source, session) }
+        var tuned: (any TensorSource)?
+        if case .fineTuned = form { tuned = source }
+        return Task(
+            name: name, checkpoint: checkpoint, operand: operand, digest: try VectorDigest.of(source),
+            fineTunedDigest: metadata?.fineTuned, fineTuned: tuned)
+    }
+
+    private static func noteBuffers(
+        _ name: String, _ source: any TensorSource, _ base: any TensorSource, _ session: Session
+    ) throws {
+        let known = Set(source.tensorInfos.map(\.name))
+        for info in base.tensorInfos where !info.dtype.isFloatingPoint && known.contains(info.name) {
+            if try !source.tensor(named: info.name).isIdentical(to: base.tensor(named: info.name)) {
+                session.note("\(name): integer tensor '\(info.name)' differs from the base's, which is kept")
+            }
+        }
+    }
+
+    private static func adapterConfig(_ path: String) throws -> JSONObject {
+        let folder =
+            access(path + "/adapter_config.json", R_OK) == 0
+            ? path : path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let file = folder + "/adapter_config.json"
+        guard access(file, R_OK) == 0 else {
+            throw ZooError(
+                .notFound, "\(path) is a LoRA adapter without an adapter_config.json beside it",
+                hint: "the configuration holds lora_alpha, without which the scale is not known")
+        }
+        let json = try ZooError.locate(file) { try JSONParser.parse(try Bytes(mapping: file)) }
+        guard let object = json.object else { throw ZooError(.corrupt, "\(file): not a JSON object") }
+        return object
+    }
+
+    /// Parents of what is made of base and tasks.
+    func parents(_ coefficients: [Double?]) -> [DerivedModel.Parent] {
+        [.init(checkpoint: base, coefficient: 1)]
+            + zip(tasks, coefficients).map { .init(checkpoint: $0.checkpoint, coefficient: $1) }
+    }
+}
