@@ -10,7 +10,7 @@ let package = Package(
             name: "ZooKit",
             targets: [
                 "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooData", "ZooTokenizers", "ZooCatalog",
-                "ZooMerge", "ZooLandscape", "ZooTrain", "ZooReport",
+                "ZooMerge", "ZooLandscape", "ZooRetrieval", "ZooTrain", "ZooReport",
             ]),
         .library(name: "CZooKernels", targets: ["CZooKernels"]),
     ],
@@ -78,6 +78,8 @@ let package = Package(
 
         .target(name: "ZooLandscape", dependencies: ["ZooNN"]),
 
+        .target(name: "ZooRetrieval", dependencies: ["ZooNN"]),
+
         // MARK: Training
 
         .target(name: "ZooTrain", dependencies: ["ZooNN", "ZooFormats"]),
@@ -122,6 +124,8 @@ let package = Package(
             name: "ZooLandscapeTests",
             dependencies: ["ZooLandscape", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
             exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -20,6 +20,7 @@ import ZooTestSupport
         ],
         "ZooMerge": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "CZooKernels", "Yams"],
         "ZooLandscape": ["ZooBase", "ZooTensor", "ZooNN"],
+        "ZooRetrieval": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN"],
         "ZooTrain": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
