@@ -25,7 +25,7 @@ import ZooTestSupport
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
             "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooReport",
-            "ZooNN", "ZooTokenizers", "ZooTrain",
+            "ZooNN", "ZooRetrieval", "ZooTokenizers", "ZooTrain",
             "CZooKernels",
             "ArgumentParser",
         ],

@@ -4,7 +4,7 @@ import ZooBase
 /// The root command.
 package struct Zoo: ParsableCommand {
     /// A new command is one file in this folder and one line below, in the order in which help lists them.
-    package static let commands: [any ZooCommand.Type] = [
+    package static let commands: [any ParsableCommand.Type] = [
         Index.self,
         QueryCommand.self,
         SQL.self,
@@ -24,6 +24,7 @@ package struct Zoo: ParsableCommand {
         Landscape.self,
         Path.self,
         Spectra.self,
+        Retrieve.self,
         Plot.self,
         Export.self,
         Doctor.self,

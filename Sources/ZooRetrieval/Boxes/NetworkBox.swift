@@ -63,9 +63,13 @@ public final class NetworkForward: Sendable {
 
 /// A catalogued network as a black box; its features are there too, for rankers that read them.
 public struct NetworkBox: BlackBox {
+    /// The name in messages.
     public let name: String
+    /// The extents of an input.
     public var inputShape: [Int] { network.inputShape }
+    /// Classes.
     public var classCount: Int { network.classCount }
+    /// What its answers are.
     public let kind = ScoreKind.logits
     private let network: NetworkForward
     private let weights: AlignedArrays
@@ -76,6 +80,7 @@ public struct NetworkBox: BlackBox {
         self.name = name
     }
 
+    /// Logits, side by side.
     public func scores(_ inputs: [Float], count: Int) throws -> [Float] { try run(inputs, count: count).logits }
 
     /// Logits `[count, classes]` and features `[count, D]`, empty when the architecture names none.

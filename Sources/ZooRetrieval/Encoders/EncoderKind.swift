@@ -79,7 +79,7 @@ public struct EncoderShape: Sendable, Hashable {
 }
 
 /// The encoders as parts of a program.
-struct EncoderProgram {
+package struct EncoderProgram {
     let b: ProgramBuilder
     let p: [String: Value]
     let shape: EncoderShape
@@ -187,7 +187,7 @@ struct EncoderProgram {
     func unit(_ u: Value) throws -> Value { try b.normalised(u, epsilon: 1e-16) }
 
     /// The ranking loss of similarities `[B, B]`, query i and model i of the same task.
-    static func ranking(_ b: ProgramBuilder, _ s: Value, loss: RetrievalLoss, margin: Double) throws -> Value {
+    package static func ranking(_ b: ProgramBuilder, _ s: Value, loss: RetrievalLoss, margin: Double) throws -> Value {
         let n = s.shape[0]
         var eye = [Double](repeating: 0, count: n * n)
         for i in 0..<n { eye[i * n + i] = 1 }

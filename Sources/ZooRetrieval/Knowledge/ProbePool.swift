@@ -51,6 +51,11 @@ public struct ProbePool: Sendable {
     /// One probe.
     func probe(_ place: Int) -> ArraySlice<Float> { inputs[place * size..<(place + 1) * size] }
 
+    /// A place on the way from one probe to another.
+    func mixed(_ from: Int, _ to: Int, _ share: Float) -> [Float] {
+        zip(probe(from), probe(to)).map { $0 + share * ($1 - $0) }
+    }
+
     /// What tells this pool from others.
     public var digest: String {
         var hash = Fingerprint()

@@ -1,12 +1,17 @@
 /// The share of probability that falls on the best one-to-one matching of the query's classes to the model's: strong,
 /// cheap, and it gives the class mapping with which the model can be used at once.
 public struct FewShotMatching: Ranker {
+    /// The name.
     public static let name = "fewshot"
+    /// One line for help.
     public static let summary = "probability mass under the best matching of classes"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.probabilities]
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let p = try evidence.requireProbabilities(Self.name)
         return Self.matching(p, evidence.labels, classCount: evidence.classCount).score

@@ -3,8 +3,11 @@
 /// Features are reduced to at most 64 principal components first; classes are spherical Gaussians, since full covariances
 /// of a few samples are singular.
 public struct GBC: Ranker {
+    /// The name.
     public static let name = "gbc"
+    /// One line for help.
     public static let summary = "overlap of spherical Gaussians of classes, negated (2111.12780)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
     /// Added to every variance.
@@ -12,8 +15,10 @@ public struct GBC: Ranker {
     /// One variance per class instead of one per class and dimension.
     public var isSpherical = true
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let features = try evidence.requireFeatures(Self.name)
         let x = try features.principalComponents(limit: min(64, features.rows - 1))

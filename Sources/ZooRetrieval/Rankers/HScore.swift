@@ -3,13 +3,18 @@ import ZooBase
 /// H-score (Bao et al., ICIP 2019): tr(S⁺ S_b), between 0 and classes − 1. With a rank of N − 1 it is classes − 1 for
 /// every model; see `RegularisedHScore`.
 public struct HScore: Ranker {
+    /// The name.
     public static let name = "hscore"
+    /// One line for help.
     public static let summary =
         "H-score of features (ICIP 2019); useless when there are about as many features as samples"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let features = try evidence.requireFeatures(Self.name).centred()
         // S⁺ = V (N−1)/s² Vᵀ and S_b = Fᵀ P F/(N−1), P the projection on class means: the trace is |P U|².
@@ -20,12 +25,17 @@ public struct HScore: Ranker {
 
 /// H-score with Ledoit and Wolf's shrinkage of the covariance (Ibrahim et al., arXiv 2110.06893).
 public struct RegularisedHScore: Ranker {
+    /// The name.
     public static let name = "hscore-reg"
+    /// One line for help.
     public static let summary = "H-score with a shrunk covariance (2110.06893)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         try value(evidence.requireFeatures(Self.name), evidence).score
     }

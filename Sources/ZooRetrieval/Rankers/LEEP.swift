@@ -1,12 +1,17 @@
 /// Log expected empirical prediction (Nguyen et al., arXiv 2002.12462): how well labels follow from the model's
 /// probabilities through the empirical conditional distribution. At most zero.
 public struct LEEP: Ranker {
+    /// The name.
     public static let name = "leep"
+    /// One line for help.
     public static let summary = "log expected empirical prediction on class probabilities (2002.12462)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.probabilities]
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         Self.value(try evidence.requireProbabilities(Self.name), evidence.labels, classCount: evidence.classCount)
     }

@@ -5,8 +5,11 @@ import ZooBase
 /// The fast implementation that is widely used leaves out `(D − k)/2 · ln a`, which matters whenever the rank k of the
 /// features is below D: few samples, or dead units. It is here; `publishedForm` leaves it out for comparison.
 public struct LogME: Ranker {
+    /// The name.
     public static let name = "logme"
+    /// One line for help.
     public static let summary = "log evidence of a linear model on features, rank-deficient term included (2102.11005)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
     /// The most fixed-point steps for a column.
@@ -18,6 +21,7 @@ public struct LogME: Ranker {
     /// Leaves out the term of the missing dimensions, as the published fast code does.
     public var publishedForm = false
 
+    /// With default settings.
     public init() {}
 
     /// What the features tell once and for all columns.
@@ -36,6 +40,7 @@ public struct LogME: Ranker {
         }
     }
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let spectrum = try Spectrum(evidence.requireFeatures(Self.name))
         var total = 0.0

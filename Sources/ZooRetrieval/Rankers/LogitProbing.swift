@@ -2,15 +2,20 @@
 /// standardised logits over the probe pool, a query's class that of its standardised similarities to the probes.
 /// Compared on the 50 probes most similar to the query's class; classes are assigned one to one.
 public struct LogitProbing: Ranker {
+    /// The name.
     public static let name = "logit"
+    /// One line for help.
     public static let summary = "logits over the probe pool against similarities to it; no model pass (2502.09619)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.answers]
 
     /// Probes per class that are compared.
     public var probeCount = 50
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let (query, answers) = try evidence.requireAnswers(Self.name)
         let scores = answers.scores

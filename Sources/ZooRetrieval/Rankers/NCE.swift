@@ -1,12 +1,17 @@
 /// Negative conditional entropy −H(Y|Z) of labels given predicted classes (Tran et al., arXiv 1908.08142). Zero when
 /// every predicted class has one label.
 public struct NCE: Ranker {
+    /// The name.
     public static let name = "nce"
+    /// One line for help.
     public static let summary = "negative conditional entropy of labels given predicted classes (1908.08142)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.probabilities]
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let p = try evidence.requireProbabilities(Self.name)
         let predicted = (0..<p.rows).map { row in

@@ -5,15 +5,20 @@ import ZooBase
 /// Principal components that explain 80 % of the variance; 5 diagonal components per class (at most half the samples),
 /// k-means++ start, variance floor 1e-6, at most 100 steps of EM. Needs 20 samples per class.
 public struct NLEEP: Ranker {
+    /// The name.
     public static let name = "nleep"
+    /// One line for help.
     public static let summary = "LEEP on a Gaussian mixture over features; needs 20 samples per class (2011.11200)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
     /// Samples per class that it needs.
     static let samplesPerClass = 20
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let features = try evidence.requireFeatures(Self.name)
         let needed = Self.samplesPerClass * evidence.classCount

@@ -1,12 +1,17 @@
 /// Distance of class prototypes, without any training: φ-means of the query's classes against those of the probes that
 /// the model gives to each of its classes, assigned one to one. The baseline that learned vectors must beat.
 public struct NearestKnowledge: Ranker {
+    /// The name.
     public static let name = "prototype"
+    /// One line for help.
     public static let summary = "distance of class means to the model's own classes of probes; no model pass"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.answers]
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let (query, answers) = try evidence.requireAnswers(Self.name)
         let p = answers.probabilities

@@ -7,12 +7,17 @@ import ZooTensor
 ///
 /// With all generalised eigenvectors U of (S_B, S_W), U Uᵀ is the inverse of S_W, so no eigenproblem is solved.
 public struct SFDA: Ranker {
+    /// The name.
     public static let name = "sfda"
+    /// One line for help.
     public static let summary = "Fisher discriminant on features made harder by its own confidence (2207.03036)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let features = try evidence.requireFeatures(Self.name)
         try BLASLibrary.load()

@@ -3,15 +3,20 @@
 ///
 /// It depends on the scale of features and on ε: the published 1e-4 is far too small for few samples. The default is 1.
 public struct TransRate: Ranker {
+    /// The name.
     public static let name = "transrate"
+    /// One line for help.
     public static let summary = "coding rate of features minus that within classes, epsilon 1 (2106.09362)"
+    /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
     /// The distortion ε.
     public var epsilon = 1.0
 
+    /// With default settings.
     public init() {}
 
+    /// The score; see `Ranker`.
     public func score(_ evidence: Evidence) throws -> Double {
         let z = try evidence.requireFeatures(Self.name).centred()
         var value = try rate(z)
