@@ -10,7 +10,7 @@ let package = Package(
             name: "ZooKit",
             targets: [
                 "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooData", "ZooTokenizers", "ZooCatalog",
-                "ZooMerge", "ZooLandscape", "ZooTrain", "ZooReport",
+                "ZooMerge", "ZooLandscape", "ZooRetrieval", "ZooTrain", "ZooReport",
             ]),
         // The engine without checkpoints, data and commands.
         .library(name: "ZooEngine", targets: ["ZooBase", "ZooTensor", "ZooAutodiff"]),
@@ -80,6 +80,8 @@ let package = Package(
 
         .target(name: "ZooLandscape", dependencies: ["ZooNN"]),
 
+        .target(name: "ZooRetrieval", dependencies: ["ZooNN"]),
+
         // MARK: Training
 
         .target(name: "ZooTrain", dependencies: ["ZooNN", "ZooFormats"]),
@@ -90,8 +92,9 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooReport", "ZooTokenizers", "ZooTrain",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooReport", "ZooRetrieval",
+                "ZooTokenizers",
+                "ZooTrain", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
 
@@ -124,6 +127,8 @@ let package = Package(
             name: "ZooLandscapeTests",
             dependencies: ["ZooLandscape", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
             exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -62,9 +62,11 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
     private static let names = ["rot90", "rot180", "rot270", "mirror", "invert", "dim", "shift", "noise", "occlude"]
 
     /// Reads `rot90` or `{dim: 0.25}`.
-    init(_ value: JSONValue) throws {
-        let name = value.string ?? value.object?.members.first?.key ?? ""
-        let number = value.object?.members.first?.value.double
+    package init(_ value: JSONValue) throws {
+        // What `description` writes, `dim=0.25`, is read too.
+        let words = (value.string ?? "").split(separator: "=", maxSplits: 1).map(String.init)
+        let name = words.first ?? value.object?.members.first?.key ?? ""
+        let number = words.count == 2 ? Double(words[1]) : value.object?.members.first?.value.double
         switch name {
         case "rot90": self = .rotate(1)
         case "rot180": self = .rotate(2)
@@ -164,7 +166,7 @@ package struct TrainingData: Sendable {
     ///
     /// Noise of inputs is drawn with the seed of the command, not the trial's: a task is the same for all trials.
     package func prepared(_ settings: TrialSettings, base: UInt64) throws -> TrainingData {
-        let classes = classCount
+        let classes = settings.isRelabelled ? settings.classes?.count ?? classCount : classCount
         func changed(_ samples: Samples, _ split: Int) throws -> Samples {
             guard !settings.transforms.isEmpty || settings.classes != nil || (split == 0 && settings.labelNoise > 0)
             else { return samples }
@@ -174,6 +176,9 @@ package struct TrainingData: Sendable {
             let size = samples.sampleSize
             var inputs = chosen.flatMap { samples.inputs[$0 * size..<($0 + 1) * size] }
             var labels = chosen.map { Int64(samples.labels[$0]) }
+            if settings.isRelabelled, let classes = settings.classes {
+                labels = labels.map { Int64(classes.firstIndex(of: Int($0)) ?? 0) }
+            }
             for (index, transform) in settings.transforms.enumerated() {
                 var generator = CounterGenerator(TrainingSeed(base: base, trial: 0), "transform", split, index)
                 try transform.apply(&inputs, shape: samples.inputShape, &generator)

@@ -21,8 +21,8 @@ package struct TrainingManifest: Sendable {
 
     package static let rootKeys = [
         "id", "title", "summary", "architecture", "data", "optimizer", "schedule", "init", "epochs", "batch_size",
-        "drop_last", "label_smoothing", "label_noise", "augment", "transform", "classes", "seeds", "grid", "trials",
-        "checkpoints", "base", "freeze",
+        "drop_last", "label_smoothing", "label_noise", "augment", "transform", "classes", "relabel", "seeds", "grid",
+        "trials", "checkpoints", "base", "freeze",
     ]
 
     /// Short names of grid axes, and the place each one sets.

@@ -19,6 +19,8 @@ struct TrialReader {
         settings.base = root.text("base")
         settings.frozen = root.texts("freeze") ?? []
         settings.classes = root.counts("classes")
+        settings.isRelabelled = root.flag("relabel") ?? false
+        if settings.isRelabelled, settings.classes == nil { root.fault("relabel", "goes with a list of classes") }
         readArchitecture()
         readOptimizer()
         readSchedule()

@@ -16,6 +16,8 @@ package struct TrialSettings: Sendable, Hashable {
     package var transforms: [InputTransform] = []
     /// The classes that are trained and tested on; nil for all.
     package var classes: [Int]?
+    /// Whether the classes are numbered from zero in the order in which they are listed.
+    package var isRelabelled = false
     package var seed = 0
     /// A checkpoint to begin from.
     package var base: String?
@@ -56,6 +58,7 @@ package struct TrialSettings: Sendable, Hashable {
         if !frozen.isEmpty { config["training::freeze"] = .array(frozen.map { .string($0) }) }
         if !transforms.isEmpty { config["dataset::transform"] = .array(transforms.map { .string($0.description) }) }
         if let classes { config["dataset::classes"] = .array(classes.map { .int(Int64($0)) }) }
+        if isRelabelled { config["dataset::relabel"] = true }
         for (key, value) in axes where key.contains(".") {
             config[key.split(separator: ".").joined(separator: "::")] = value
         }

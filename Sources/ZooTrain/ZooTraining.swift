@@ -123,7 +123,7 @@ package struct ZooTraining: Sendable {
         if settings.architecture["family"] != nil {
             return try ArchitectureBlueprint(
                 name: settings.architectureName, numbers: settings.architecture, inputShape: data.train.inputShape,
-                classes: data.classCount)
+                classes: settings.isRelabelled ? settings.classes?.count ?? data.classCount : data.classCount)
         }
         guard let path = settings.base ?? settings.architecture["like"]?.string, let source = sources[path] else {
             throw ZooError(

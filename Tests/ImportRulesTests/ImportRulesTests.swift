@@ -20,11 +20,12 @@ import ZooTestSupport
         ],
         "ZooMerge": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "CZooKernels", "Yams"],
         "ZooLandscape": ["ZooBase", "ZooTensor", "ZooNN"],
+        "ZooRetrieval": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN"],
         "ZooTrain": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
             "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooReport",
-            "ZooNN", "ZooTokenizers", "ZooTrain",
+            "ZooNN", "ZooRetrieval", "ZooTokenizers", "ZooTrain",
             "CZooKernels",
             "ArgumentParser",
         ],

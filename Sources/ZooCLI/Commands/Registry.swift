@@ -30,6 +30,7 @@ package struct Zoo: ParsableCommand {
         Spectra.self,
         Phases.self,
         Downstream.self,
+        Retrieve.self,
         Plot.self,
         Export.self,
         Doctor.self,

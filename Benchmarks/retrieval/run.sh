@@ -1,0 +1,45 @@
+#!/bin/sh
+# The retrieval protocol of docs/retrieval.md: grows the zoos of each seed, fits, adds the gallery, evaluates.
+#   Benchmarks/retrieval/run.sh ZOO FOLDER [SEEDS]
+set -eu
+zoo=$1 folder=$2 seeds=${3:-"0 1 2"}
+mkdir -p "$folder"
+export ZOO_CATALOG="$folder/catalog.sqlite"
+here=$(dirname "$0")
+data=digits-retrieval
+fit() { # SEED NAME SELECTOR OPTIONS...
+    seed=$1 name=$2 selector=$3
+    shift 3
+    index="$folder/$name-$seed.retrieval.safetensors"
+    "$zoo" retrieve fit "$selector" --probes $data:val --queries $data:query --map-data $data:train --index "$index" \
+        --seed "$seed" --quiet "$@"
+}
+add() { "$zoo" retrieve add "$3" --index "$folder/$2-$1.retrieval.safetensors" --seed "$1" --quiet; }
+for seed in $seeds; do
+    python3 "$here/grow.py" "$seed" "$folder"
+    for name in mlp gallery; do "$zoo" train "$folder/retrieval-$name-$seed.yaml" --to "$folder" --quiet; done
+    train="where:zoo = 'retrieval-mlp-$seed' and epoch = last" gallery="where:zoo = 'retrieval-gallery-$seed' and epoch = last"
+    for job in "seen" "unseen --hold-out 20" "lstm --encoder lstm --map raw --lambda 1" "tans --encoder tans" \
+        "tans-unseen --encoder tans --hold-out 20"; do
+        set -- $job
+        name=$1
+        shift
+        fit "$seed" "$name" "$train" "$@"
+        add "$seed" "$name" "$gallery"
+    done
+done
+evaluate() { # NAME OPTIONS...
+    name=$1
+    shift
+    echo "== $name $*"
+    "$zoo" retrieve evaluate "$folder/$name"-[0-9]*.retrieval.safetensors --data $data:test \
+        --where "zoo ~ 'retrieval-gallery' and epoch = last" --quiet "$@"
+}
+all=know2vec+surrogate,know2vec,surrogate,surrogate-leep,logit,prototype,know2vec+leep,know2vec+fewshot,leep,fewshot
+more=nce,logme,hscore,hscore-reg,transrate,gbc,sfda,random,parameters,source-accuracy,best-average
+evaluate seen --rankings $all,$more --figure "$folder/seen.svg"
+evaluate seen --rankings know2vec+surrogate,know2vec,surrogate,leep,fewshot,nce,logme,gbc --shots 1
+evaluate lstm --rankings know2vec
+evaluate tans --rankings know2vec
+evaluate unseen --rankings $all
+evaluate tans-unseen --rankings know2vec

@@ -1,0 +1,183 @@
+import Synchronization
+import ZooBase
+import ZooRetrieval
+
+/// How models are put in order: Know2Vec's vectors, any ranker, or vectors and then a ranker over the first few.
+struct RankMethod: Sendable {
+    /// What it is called in tables: `know2vec`, `leep`, `know2vec+surrogate`.
+    let name: String
+    let usesVectors: Bool
+    let ranker: (any Ranker.Type)?
+    /// How many of the first that vectors find are ranked again.
+    let shortlist: Int
+
+    static let vectors = "know2vec"
+    static let defaultShortlist = 5
+    /// Rankers that show the query to no model may look at more.
+    static let wideShortlist = 50
+
+    /// Reads `know2vec`, `RANKER` or `know2vec+RANKER`.
+    ///
+    /// - Throws: `usage` with the nearest name.
+    init(_ text: String, shortlist: Int? = nil) throws {
+        let parts = text.split(separator: "+").map(String.init)
+        usesVectors = parts.first == Self.vectors
+        let rest = usesVectors ? Array(parts.dropFirst()) : parts
+        guard rest.count <= 1, !parts.isEmpty else {
+            throw ZooError(.usage, "'\(text)' is no ranking: know2vec, a ranker, or know2vec+RANKER")
+        }
+        ranker = try rest.first.map { try Rankers.named($0) }
+        name = text
+        let wide = ranker.map { !$0.takesPass } ?? true
+        self.shortlist = shortlist ?? (wide ? Self.wideShortlist : Self.defaultShortlist)
+    }
+}
+
+/// Ranks the models of an index for queries. Safe to use from several threads.
+final class RankingEngine: Sendable {
+    /// A query ready to be ranked for.
+    struct Query: Sendable {
+        var inputs: [Float]
+        var labels: [Int]
+        /// Beside the pool.
+        var probed: ProbedQuery
+        /// Its vector.
+        var vector: [Float]
+
+        var count: Int { labels.count }
+    }
+
+    /// What ranking gave.
+    struct Result: Sendable {
+        /// A score per allowed model; those ranked again lie above all others.
+        var scores: [Double]
+        /// Places among the allowed models, best first.
+        var order: [Int]
+        /// Models that the query's samples went through.
+        var passes: Int
+        /// Why models have no score of the ranker.
+        var problems: [Int: ZooError]
+    }
+
+    let index: RetrievalIndex
+    /// Places in the index that may be found.
+    let allowed: [Int]
+    private let open: @Sendable (IndexedModel) throws -> NetworkBox
+    private let profiles: [ModelProfile]
+    private let probabilities: [ProbeAnswers]
+    private let probes: Matrix
+    private let seed: UInt64
+    private let boxes: Mutex<[Int: NetworkBox]>
+
+    init(
+        _ index: RetrievalIndex, allowed: [Int], averages: [Int: Double] = [:], seed: UInt64,
+        open: @escaping @Sendable (IndexedModel) throws -> NetworkBox
+    ) throws {
+        self.index = index
+        self.allowed = allowed
+        self.seed = seed
+        self.open = open
+        profiles = allowed.map { place in
+            var profile = index.models[place].profile
+            profile.averageAccuracy = averages[place]
+            return profile
+        }
+        probabilities = allowed.map { place in
+            ProbeAnswers(kind: .probabilities, scores: index.answers[place].probabilities)
+        }
+        probes = try index.map.apply(index.pool.inputs, count: index.pool.count)
+        boxes = Mutex([:])
+    }
+
+    /// Makes a query of labelled samples.
+    ///
+    /// - Throws: `mismatch` for one class only.
+    func query(_ inputs: [Float], labels: [Int], neighbours: Int = ProbedQuery.defaultNeighbourCount) throws -> Query {
+        let dense = Evidence(labels: labels)
+        guard dense.classCount >= 2 else {
+            throw ZooError(
+                .mismatch, "the query has samples of one class only; classes are told apart by two or more",
+                hint: "give labelled samples of at least two classes")
+        }
+        let features = try index.map.apply(inputs, count: labels.count)
+        let probed = try ProbedQuery(
+            features: features, labels: dense.labels, classCount: dense.classCount, probes: probes,
+            neighbourCount: neighbours)
+        return Query(
+            inputs: inputs, labels: dense.labels, probed: probed,
+            vector: try index.encoder.vector(ofQuery: probed.classMeans))
+    }
+
+    /// Ranks the allowed models.
+    func rank(_ query: Query, _ method: RankMethod) throws -> Result {
+        var passes = 0
+        var problems: [Int: ZooError] = [:]
+        func score(_ place: Int, _ ranker: any Ranker.Type) -> Double {
+            do { return try self.score(place, query, ranker, &passes) } catch {
+                problems[place] = ZooError.wrap(error)
+                return -.infinity
+            }
+        }
+        var scores: [Double]
+        if method.usesVectors {
+            let all = try index.similarities(query.vector)
+            scores = allowed.map { Double(all[$0]) }
+            if let ranker = method.ranker {
+                let first = ordered(scores).prefix(method.shortlist)
+                let again = first.map { score($0, ranker) }
+                let best = again.indices.sorted { (-again[$0], $0) < (-again[$1], $1) }
+                for (position, entry) in best.enumerated() { scores[first[entry]] = Double(2 + best.count - position) }
+            }
+        } else if let ranker = method.ranker {
+            scores = allowed.indices.map { score($0, ranker) }
+        } else {
+            scores = []
+        }
+        try Cancellation.check()
+        return Result(scores: scores, order: ordered(scores), passes: passes, problems: problems)
+    }
+
+    /// Places by score; of equal scores fewer parameters first, then by name.
+    private func ordered(_ scores: [Double]) -> [Int] {
+        scores.indices.sorted { a, b in
+            index.precedes(.init(place: allowed[a], score: scores[a]), .init(place: allowed[b], score: scores[b]))
+        }
+    }
+
+    private func score(_ place: Int, _ query: Query, _ type: any Ranker.Type, _ passes: inout Int) throws -> Double {
+        var evidence = Evidence(labels: query.labels, profile: profiles[place], seed: seed)
+        let ranker = type.init()
+        if type.needs.contains(.answers) {
+            evidence.query = query.probed
+            // Logits are compared as they are; all else reads probabilities.
+            evidence.answers = type.name == LogitProbing.name ? index.answers[allowed[place]] : probabilities[place]
+        }
+        if type.takesPass {
+            passes += 1
+            let run = try box(place).run(query.inputs, count: query.count)
+            let logits = Matrix(
+                run.logits.map(Double.init), rows: query.count, columns: run.logits.count / query.count)
+            evidence.probabilities = ProbeAnswers(kind: .logits, scores: logits).probabilities
+            if !run.features.isEmpty {
+                evidence.features = Matrix(
+                    run.features.map(Double.init), rows: query.count, columns: run.features.count / query.count)
+            }
+        }
+        return try ranker.score(evidence)
+    }
+
+    /// The network of a model, opened once.
+    func box(_ place: Int) throws -> NetworkBox {
+        if let known = boxes.withLock({ $0[place] }) { return known }
+        let opened = try open(index.models[allowed[place]])
+        boxes.withLock { $0[place] = opened }
+        return opened
+    }
+
+    /// The model's class for each class of the query, and the mass on it, from answers on the nearest probes.
+    func matching(_ place: Int, _ query: Query) -> (score: Double, classes: [Int?]) {
+        let predicted = query.probed.predicted(probabilities[place].scores)
+        return FewShotMatching.matching(
+            predicted, query.labels, classCount: Evidence(labels: query.labels).classCount)
+    }
+}
