@@ -82,7 +82,7 @@ package struct ComposeLearn: ZooCommand {
     @Option(help: ArgumentHelp("negation: data on which accuracy must be kept.", valueName: "file[:split]"))
     package var control: String?
 
-    @Option(help: "What is minimised: supervised, entropy or ufm.")
+    @Option(help: ArgumentHelp("What is minimised: supervised, entropy or ufm.", valueName: "loss"))
     package var objective: Objective = .supervised
 
     @Option(help: ArgumentHelp("fewshot: samples per class, separated by commas.", valueName: "list"))
@@ -112,7 +112,10 @@ package struct ComposeLearn: ZooCommand {
     @Option(help: "Tensors that are tied: refuse, shared or apart.")
     package var tied: CoefficientGroups.TiePolicy = .refuse
 
-    @Option(help: "Batch-norm statistics: follow the coefficients of their norm, or stay those of the base.")
+    @Option(
+        help: ArgumentHelp(
+            "Batch-norm statistics: follow the coefficients of their norm, or stay those of the base.",
+            valueName: "what"))
     package var statistics: Statistics = .follow
 
     @Option(help: ArgumentHelp("Task vectors to use, per tensor or in all.", valueName: "number"))
@@ -145,7 +148,7 @@ package struct ComposeLearn: ZooCommand {
     @Option(help: ArgumentHelp("Steps in all, instead of --epochs.", valueName: "number"))
     package var steps: Int?
 
-    @Option(help: ArgumentHelp("Steps between evaluations, with --steps.", valueName: "number"))
+    @Option(help: ArgumentHelp("Steps between evaluations, with --steps.", valueName: "n"))
     package var evaluateEvery: Int = 20
 
     @Option(help: ArgumentHelp("Samples per step, over all tasks.", valueName: "number"))
@@ -165,7 +168,7 @@ package struct ComposeLearn: ZooCommand {
 
     @Option(
         help: ArgumentHelp(
-            "ufm: predictions to this power, normalised; 0.5 is what the paper prints.", valueName: "number"))
+            "ufm: predictions to this power, normalised; 0.5 is what the paper prints.", valueName: "p"))
     package var ufmExponent: Double = 2
 
     @Flag(help: "Also score what else there is: one searched scale, AdaMerging, training of weights, …")

@@ -110,20 +110,55 @@ import ZooTestSupport
                 }
             }
         }
-        let single = try Self.problem(Float.self, ["dim", "noise"])
-        let values = noise(31, single.space.count, scale: 0.3)
-        let part = [Self.part(samples, single)]
-        let slope = try single.step(values, part, loss: .crossEntropy).gradient
-        for place in [3, 7, 12] {
-            var up = values, down = values
-            up[place] += 1e-3
-            down[place] -= 1e-3
-            let difference =
-                try
-                (single.step(up, part, loss: .crossEntropy).loss - single.step(down, part, loss: .crossEntropy).loss)
-                / 2e-3
-            #expect(abs(difference - slope[place]) < 1e-3 * max(1, abs(slope[place])))
+    }
+
+    /// A smooth network, where central differences of Float32 losses mean something: steps of 1e-3, as the method page
+    /// has it.
+    private static func smooth<Scalar: CoefficientScalar>(_: Scalar.Type) throws -> CompositionProblem<Scalar> {
+        func state(_ seed: UInt64, _ scale: Double) -> StateDict {
+            var state = StateDict()
+            for (place, (name, shape)) in [
+                ("0.weight", [24, 64] as Shape), ("0.bias", [24]), ("2.weight", [10, 24]), ("2.bias", [10]),
+            ].enumerated() {
+                state[name] = Tensor(noise(seed + UInt64(place), shape.elementCount, scale: scale), shape: shape)
+                    .converted(to: .float32)
+            }
+            return state
         }
+        let base = state(61, 0.3)
+        let graph = try ArchitectureResolver().choose(
+            ArchitectureRequest(
+                tensors: base.tensorInfos, inputShape: [64], config: JSONObject(),
+                settings: JSONObject([("activation", "tanh")]))
+        ).graph
+        let operands = try [71, 81].map {
+            try TaskOperand("t\($0)", .vector(state($0, 0.3)), base: base.tensorInfos)
+        }
+        return try CompositionProblem(
+            graph, base: base, operands: operands, groups: CoefficientGroups(graph, tensors: base.tensorInfos),
+            losses: [.crossEntropy], batch: 50)
+    }
+
+    @Test func singlePrecisionAgainstFiniteDifferences() throws {
+        let images = try Self.target()
+        let samples = try Samples(inputs: images.inputs, inputShape: [64], labels: images.labels, count: images.count)
+        func check<Scalar: CoefficientScalar>(_: Scalar.Type, _ bound: Double, _ h: Double) throws {
+            let problem = try Self.smooth(Scalar.self)
+            let values = noise(91, problem.space.count, scale: 0.5)
+            let part = [Self.part(samples, problem)]
+            let slope = try problem.step(values, part, loss: .crossEntropy).gradient
+            let largest = slope.map(abs).max() ?? 1
+            for place in slope.indices {
+                var up = values, down = values
+                up[place] += h
+                down[place] -= h
+                let a = try problem.step(up, part, loss: .crossEntropy).loss
+                let b = try problem.step(down, part, loss: .crossEntropy).loss
+                #expect(abs((a - b) / (2 * h) - slope[place]) < bound * largest)
+            }
+        }
+        try check(Float.self, 1e-3, 1e-3)
+        try check(Double.self, 1e-6, 1e-4)
     }
 
     @Test func streamedVectorsGiveTheSameBits() throws {
