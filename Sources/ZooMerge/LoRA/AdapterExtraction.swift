@@ -119,7 +119,7 @@ public struct AdapterExtraction: Sendable {
         if plan.isTransposed(name) { change = change.transposed() }
         let norm = values.reduce(0) { $0 + $1 * $1 }
         guard norm > 0 else { return nil }
-        let parts = try LowRankFactors(
+        let parts = try TruncatedDecomposition(
             change, rank: options.rank, threshold: options.svEpsilon, exact: options.isExact,
             seed: options.seed ^ StableHash.of(name))
         let rank = parts.sigma.count

@@ -3,7 +3,7 @@ import ZooBase
 import ZooTensor
 
 /// A matrix as U Σ Vᵀ cut after the largest singular values, exact or by a randomised range finder.
-struct LowRankFactors {
+struct TruncatedDecomposition {
     /// Columns are left singular vectors.
     var u: Matrix
     /// Descending.
