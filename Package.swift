@@ -90,7 +90,8 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooReport", "ZooRetrieval", "ZooTokenizers",
+                "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooReport", "ZooRetrieval",
+                "ZooTokenizers",
                 "ZooTrain", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
