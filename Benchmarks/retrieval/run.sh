@@ -14,18 +14,24 @@ fit() { # SEED NAME SELECTOR OPTIONS...
     "$zoo" retrieve fit "$selector" --probes $data:val --queries $data:query --map-data $data:train --index "$index" \
         --seed "$seed" --quiet "$@"
 }
-add() { "$zoo" retrieve add "$3" --index "$folder/$2-$1.retrieval.safetensors" --seed "$1" --quiet; }
+add() { # SEED NAME SELECTOR OPTIONS...
+    index="$folder/$2-$1.retrieval.safetensors" selector=$3
+    shift 3
+    "$zoo" retrieve add "$selector" --index "$index" --quiet "$@"
+}
 for seed in $seeds; do
     python3 "$here/grow.py" "$seed" "$folder"
     for name in mlp gallery; do "$zoo" train "$folder/retrieval-$name-$seed.yaml" --to "$folder" --quiet; done
     train="where:zoo = 'retrieval-mlp-$seed' and epoch = last" gallery="where:zoo = 'retrieval-gallery-$seed' and epoch = last"
     for job in "seen" "unseen --hold-out 20" "lstm --encoder lstm --map raw --lambda 1" "tans --encoder tans" \
-        "tans-unseen --encoder tans --hold-out 20"; do
+        "tans-unseen --encoder tans --hold-out 20" "nodes --nodes-only --hold-out 20" "raw --map raw --hold-out 20" \
+        "labels --labels-only" "few --probe-count 100" "narrow --transforms identity,rot90"; do
         set -- $job
         name=$1
         shift
         fit "$seed" "$name" "$train" "$@"
-        add "$seed" "$name" "$gallery"
+        if [ "$name" = labels ]; then set -- --labels-only; else set --; fi
+        add "$seed" "$name" "$gallery" "$@"
     done
 done
 evaluate() { # NAME OPTIONS...
@@ -35,11 +41,12 @@ evaluate() { # NAME OPTIONS...
     "$zoo" retrieve evaluate "$folder/$name"-[0-9]*.retrieval.safetensors --data $data:test \
         --where "zoo ~ 'retrieval-gallery' and epoch = last" --quiet "$@"
 }
-all=know2vec+surrogate,know2vec,surrogate,surrogate-leep,logit,prototype,know2vec+leep,know2vec+fewshot,leep,fewshot
-more=nce,logme,hscore,hscore-reg,transrate,gbc,sfda,random,parameters,source-accuracy,best-average
+all=know2vec+surrogate,know2vec,surrogate,surrogate-leep,logit,prototype,know2vec+leep,know2vec+surrogate+leep,leep,fewshot
+more=nce,logme,logme-published,hscore,hscore-reg,transrate,gbc,sfda,random,parameters,source-accuracy,best-average
 evaluate seen --rankings $all,$more --figure "$folder/seen.svg"
 evaluate seen --rankings know2vec+surrogate,know2vec,surrogate,leep,fewshot,nce,logme,gbc --shots 1
 evaluate lstm --rankings know2vec
 evaluate tans --rankings know2vec
 evaluate unseen --rankings $all
 evaluate tans-unseen --rankings know2vec
+for name in nodes raw labels few narrow; do evaluate $name --rankings know2vec+surrogate,know2vec,surrogate,logit; done

@@ -29,7 +29,7 @@ import ZooTestSupport
         let told = try box("sed 's/\\[\\(.*\\),\\(.*\\),.*/[\\1,\\2]/'").scores([1, 2.5, 3, 4, 5, 6], count: 2)
         #expect(told == [1, 2.5, 4, 5])
         // 24 bytes of float32.
-        let counted = try box("n=$(wc -c); echo \"[$n, 0]\"; echo '[1, 0]'", input: .float32)
+        let counted = box("n=$(wc -c); echo \"[$n, 0]\"; echo '[1, 0]'", input: .float32)
         #expect(try counted.scores([1, 2, 3, 4, 5, 6], count: 2)[0] == 24)
     }
 

@@ -82,6 +82,12 @@ import ZooTensor
         (shape.hidden, shape.embedding, shape.noiseCount) = (4, 3, kind == .tans ? 7 : 0)
         var generator = SeededGenerator(seed: 8)
         var parameters = shape.initial(&generator)
+        // Biases of zero would put units whose inputs are all zero on the corner of their relu.
+        for place in parameters.names.indices where parameters.names[place].hasSuffix("bias") {
+            parameters.values[place] = parameters.values[place].map { _ in
+                Float(generator.next() >> 40) * 0x1p-24 * 0.4 - 0.2
+            }
+        }
         var settings = TrainingSettings()
         settings.lambda = lambda
         settings.margin = 0.7
@@ -148,7 +154,7 @@ import ZooTensor
             tasks.append(TrainingTask(name: "task \(task)", groups: groups, models: models))
         }
         var settings = TrainingSettings()
-        settings.steps = 200
+        settings.steps = kind == .lstm ? 1000 : 200
         var shape = EncoderShape(kind, dimension: 5)
         (shape.hidden, shape.embedding) = (16, 8)
         return try EncoderTraining(shape, tasks: tasks, knowledge: knowledge, settings: settings)

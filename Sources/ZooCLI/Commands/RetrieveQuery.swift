@@ -11,7 +11,7 @@ package struct RetrieveQuery: ZooCommand {
         discussion: """
             A few labelled samples per class are enough. 'know2vec' compares vectors; by default the first 50 are ranked \
             again by 'surrogate', which regresses what a model would answer from its stored answers on the nearest \
-            probes: still no model pass. '--rerank leep' or 'fewshot' shows the samples to the first five models. Other \
+            probes: still no model pass. '--rerank leep' or 'fewshot' then shows the samples to the first five. Other \
             rankings: \(Rankers.all.map { $0.name }.joined(separator: ", ")).
 
             Example:
@@ -72,7 +72,12 @@ package struct RetrieveQuery: ZooCommand {
 
     package func run(in session: Session) throws {
         let again = rerank ?? Surrogate.name
-        let text = method == RankMethod.vectors && again != "none" ? "\(method)+\(again)" : method
+        var text = method
+        if method == RankMethod.vectors, again != "none" {
+            // Rankers that run models look at the first few that the surrogate leaves.
+            let isDear = try Rankers.named(again).takesPass
+            text += isDear ? "+\(Surrogate.name)+\(again)" : "+\(again)"
+        }
         let ranking = try RankMethod(text, shortlist: shortlist)
         let index = try IndexFile.read(IndexFile.path(target.index, session))
         let samples = try Self.samples(data, classes: classes, shots: shots, session)
@@ -83,7 +88,7 @@ package struct RetrieveQuery: ZooCommand {
                 hint: "bring them to that shape (a data set manifest can), or fit an index for them")
         }
         let places = try IndexFilter.places(index, condition: condition, classes: classCount, session: session)
-        let needsModels = ranking.ranker?.takesPass ?? false
+        let needsModels = ranking.takesPass
         let networks =
             try needsModels
             ? IndexedNetworks(

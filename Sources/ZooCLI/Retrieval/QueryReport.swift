@@ -19,7 +19,7 @@ struct QueryReport {
     private var margin: Double? {
         guard result.order.count > 1 else { return nil }
         let (a, b) = (result.order[0], result.order[1])
-        let gap = method.ranker == nil ? result.scores[a] - result.scores[b] : similarities[a] - similarities[b]
+        let gap = method.stages.isEmpty ? result.scores[a] - result.scores[b] : similarities[a] - similarities[b]
         return gap.isFinite ? gap : nil
     }
 
@@ -27,7 +27,7 @@ struct QueryReport {
     private var doubts: [String] {
         guard let first = result.order.first else { return [] }
         var doubts: [String] = []
-        if method.usesVectors, method.ranker == nil, let margin, margin < RetrievalIndex.smallMargin {
+        if method.usesVectors, method.stages.isEmpty, let margin, margin < RetrievalIndex.smallMargin {
             doubts.append("the first two differ by less than \(RetrievalIndex.smallMargin)")
         }
         if method.usesVectors, similarities[first] < engine.index.positiveFloor {

@@ -2,34 +2,38 @@ import Synchronization
 import ZooBase
 import ZooRetrieval
 
-/// How models are put in order: Know2Vec's vectors, any ranker, or vectors and then a ranker over the first few.
+/// How models are put in order: Know2Vec's vectors, any ranker, or one after the other over fewer and fewer.
 struct RankMethod: Sendable {
-    /// What it is called in tables: `know2vec`, `leep`, `know2vec+surrogate`.
+    /// What it is called in tables: `know2vec`, `leep`, `know2vec+surrogate+leep`.
     let name: String
     let usesVectors: Bool
-    let ranker: (any Ranker.Type)?
-    /// How many of the first that vectors find are ranked again.
-    let shortlist: Int
+    /// In their order, with how many of the first they rank again.
+    let stages: [(ranker: any Ranker.Type, count: Int)]
 
     static let vectors = "know2vec"
     static let defaultShortlist = 5
     /// Rankers that show the query to no model may look at more.
     static let wideShortlist = 50
 
-    /// Reads `know2vec`, `RANKER` or `know2vec+RANKER`.
+    /// Whether the query's samples go through models.
+    var takesPass: Bool { stages.contains { $0.ranker.takesPass } }
+
+    /// Reads `know2vec`, `RANKER`, or several joined by `+`.
     ///
+    /// - Parameter shortlist: how many the last one ranks again; 5, or 50 when it runs no model.
     /// - Throws: `usage` with the nearest name.
     init(_ text: String, shortlist: Int? = nil) throws {
         let parts = text.split(separator: "+").map(String.init)
-        usesVectors = parts.first == Self.vectors
-        let rest = usesVectors ? Array(parts.dropFirst()) : parts
-        guard rest.count <= 1, !parts.isEmpty else {
-            throw ZooError(.usage, "'\(text)' is no ranking: know2vec, a ranker, or know2vec+RANKER")
+        guard !parts.isEmpty else {
+            throw ZooError(.usage, "'\(text)' is no ranking: know2vec, a ranker, or several joined by +")
         }
-        ranker = try rest.first.map { try Rankers.named($0) }
+        usesVectors = parts.first == Self.vectors
+        let rankers = try (usesVectors ? Array(parts.dropFirst()) : parts).map { try Rankers.named($0) }
+        stages = rankers.enumerated().map { place, ranker in
+            let usual = ranker.takesPass ? Self.defaultShortlist : Self.wideShortlist
+            return (ranker, place == rankers.count - 1 ? shortlist ?? usual : usual)
+        }
         name = text
-        let wide = ranker.map { !$0.takesPass } ?? true
-        self.shortlist = shortlist ?? (wide ? Self.wideShortlist : Self.defaultShortlist)
     }
 }
 
@@ -64,10 +68,10 @@ final class RankingEngine: Sendable {
     let allowed: [Int]
     private let open: @Sendable (IndexedModel) throws -> NetworkBox
     private let profiles: [ModelProfile]
-    private let probabilities: [ProbeAnswers]
     private let probes: Matrix
     private let seed: UInt64
     private let boxes: Mutex<[Int: NetworkBox]>
+    private let probabilities: Mutex<[Int: ProbeAnswers]>
 
     init(
         _ index: RetrievalIndex, allowed: [Int], averages: [Int: Double] = [:], seed: UInt64,
@@ -82,11 +86,9 @@ final class RankingEngine: Sendable {
             profile.averageAccuracy = averages[place]
             return profile
         }
-        probabilities = allowed.map { place in
-            ProbeAnswers(kind: .probabilities, scores: index.answers[place].probabilities)
-        }
         probes = try index.map.apply(index.pool.inputs, count: index.pool.count)
         boxes = Mutex([:])
+        probabilities = Mutex([:])
     }
 
     /// Makes a query of labelled samples.
@@ -119,19 +121,21 @@ final class RankingEngine: Sendable {
             }
         }
         var scores: [Double]
+        var stages = method.stages[...]
         if method.usesVectors {
             let all = try index.similarities(query.vector)
             scores = allowed.map { Double(all[$0]) }
-            if let ranker = method.ranker {
-                let first = ordered(scores).prefix(method.shortlist)
-                let again = first.map { score($0, ranker) }
-                let best = again.indices.sorted { (-again[$0], $0) < (-again[$1], $1) }
-                for (position, entry) in best.enumerated() { scores[first[entry]] = Double(2 + best.count - position) }
-            }
-        } else if let ranker = method.ranker {
-            scores = allowed.indices.map { score($0, ranker) }
         } else {
-            scores = []
+            let first = stages.popFirst()
+            scores = allowed.indices.map { place in first.map { score(place, $0.ranker) } ?? 0 }
+        }
+        for stage in stages {
+            let first = Array(ordered(scores).prefix(stage.count))
+            let again = first.map { score($0, stage.ranker) }
+            let best = again.indices.sorted { (-again[$0], $0) < (-again[$1], $1) }
+            // Above all that were not ranked again; of equal ones the order before stays.
+            let top = scores.filter(\.isFinite).max() ?? 0
+            for (position, entry) in best.enumerated() { scores[first[entry]] = top + Double(best.count - position) }
         }
         try Cancellation.check()
         return Result(scores: scores, order: ordered(scores), passes: passes, problems: problems)
@@ -150,7 +154,7 @@ final class RankingEngine: Sendable {
         if type.needs.contains(.answers) {
             evidence.query = query.probed
             // Logits are compared as they are; all else reads probabilities.
-            evidence.answers = type.name == LogitProbing.name ? index.answers[allowed[place]] : probabilities[place]
+            evidence.answers = type.name == LogitProbing.name ? index.answers[allowed[place]] : answers(place)
         }
         if type.takesPass {
             passes += 1
@@ -166,6 +170,14 @@ final class RankingEngine: Sendable {
         return try ranker.score(evidence)
     }
 
+    /// A model's class probabilities on the probes, worked out when they are first needed.
+    private func answers(_ place: Int) -> ProbeAnswers {
+        if let known = probabilities.withLock({ $0[place] }) { return known }
+        let made = ProbeAnswers(kind: .probabilities, scores: index.answers[allowed[place]].probabilities)
+        probabilities.withLock { $0[place] = made }
+        return made
+    }
+
     /// The network of a model, opened once.
     func box(_ place: Int) throws -> NetworkBox {
         if let known = boxes.withLock({ $0[place] }) { return known }
@@ -176,7 +188,7 @@ final class RankingEngine: Sendable {
 
     /// The model's class for each class of the query, and the mass on it, from answers on the nearest probes.
     func matching(_ place: Int, _ query: Query) -> (score: Double, classes: [Int?]) {
-        let predicted = query.probed.predicted(probabilities[place].scores)
+        let predicted = query.probed.predicted(answers(place).scores)
         return FewShotMatching.matching(
             predicted, query.labels, classCount: Evidence(labels: query.labels).classCount)
     }

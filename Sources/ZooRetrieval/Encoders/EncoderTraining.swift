@@ -110,7 +110,8 @@ public struct EncoderTraining {
             now.shapes = Array(now.shapes.prefix(encoderCount))
             now.values = Array(now.values.prefix(encoderCount))
             let found = try validate(KnowledgeEncoder(shape: shape, parameters: now), step)
-            if found.validationMRR > best?.validationMRR ?? -1 { best = found }
+            // Of equal looks the later: ranks saturate long before the vectors do.
+            if found.validationMRR >= best?.validationMRR ?? -1 { best = found }
         }
         guard let best else { throw ZooError(.internal, "no look at held-out groups") }
         return best

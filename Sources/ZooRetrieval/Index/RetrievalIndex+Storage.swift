@@ -63,6 +63,10 @@ extension RetrievalIndex {
         let reader = HeaderReader(header)
         let shape = try reader.counts("input_shape")
         let pool = try ProbePool(inputs: source.tensor(named: "pool").floats(), inputShape: shape)
+        guard try reader.count("probes") == pool.count else {
+            throw ZooError(
+                .corrupt, "the header states another number of probes than the \(pool.count) that are stored")
+        }
         let map = try FeatureMap(
             kind: reader.choice("map", FeatureMap.Kind.self), inputShape: shape, from: source, prefix: "map.")
         var sizes = EncoderShape(

@@ -28,6 +28,25 @@ public struct Knowledge: Sendable, Hashable {
     /// Class probabilities on fixed noise, for the encoder `tans`; empty otherwise.
     public var noise: [Float] = []
 
+    /// Knowledge of given parts.
+    public init(
+        draws: Int, classes: Int, width: Int, dimension: Int, partners: [Int], nodes: [Float], boundaries: [Float],
+        distances: [Float], isEmpty: [Bool], coverage: Double, queryCount: Int, noise: [Float] = []
+    ) {
+        self.draws = draws
+        self.classes = classes
+        self.width = width
+        self.dimension = dimension
+        self.partners = partners
+        self.nodes = nodes
+        self.boundaries = boundaries
+        self.distances = distances
+        self.isEmpty = isEmpty
+        self.coverage = coverage
+        self.queryCount = queryCount
+        self.noise = noise
+    }
+
     /// Classes that count.
     package var liveClasses: [Int] { (0..<classes).filter { !isEmpty[$0] } }
 

@@ -111,3 +111,23 @@ public struct LogME: Ranker {
         }
     }
 }
+
+/// LogME as the widely used fast code computes it, without the term of the missing dimensions: for comparison alone.
+public struct PublishedLogME: Ranker {
+    /// The name.
+    public static let name = "logme-published"
+    /// One line for help.
+    public static let summary = "LogME without the term of missing dimensions, as published code has it; for comparison"
+    /// What it looks at.
+    public static let needs: Set<RankerNeed> = [.features]
+
+    /// With default settings.
+    public init() {}
+
+    /// The score; see `Ranker`.
+    public func score(_ evidence: Evidence) throws -> Double {
+        var ranker = LogME()
+        ranker.publishedForm = true
+        return try ranker.score(evidence)
+    }
+}

@@ -127,7 +127,8 @@ extension Ranker {
 public enum Rankers {
     /// A new ranker is one file in this folder and one line here.
     public static let all: [any Ranker.Type] = [
-        LogME.self, LEEP.self, NLEEP.self, NCE.self, HScore.self, RegularisedHScore.self, TransRate.self, GBC.self,
+        LogME.self, PublishedLogME.self, LEEP.self, NLEEP.self, NCE.self, HScore.self, RegularisedHScore.self,
+        TransRate.self, GBC.self,
         SFDA.self, FewShotMatching.self, LogitProbing.self, Surrogate.self, SurrogateLEEP.self, NearestKnowledge.self,
         RandomRanker.self, ParameterCountRanker.self, SourceAccuracyRanker.self, AverageAccuracyRanker.self,
     ]
