@@ -309,7 +309,10 @@ import ZooTestSupport
         try SafetensorsWriter.write(tied, to: bench.file("tied.safetensors"))
         try SafetensorsWriter.write(tuned, to: bench.file("tuned.safetensors"))
         try refused(
-            ["compose", bench.file("tied.safetensors"), bench.file("tuned.safetensors"), "--data", val],
+            [
+                "compose", bench.file("tied.safetensors"), bench.file("tuned.safetensors"), "--data", val,
+                "--architecture", "TaskCNN-16-64",
+            ],
             "tied", "--tied shared")
         // Integer buffers: kept from the base, and said.
         var counted = try SampleZoo.open(base).stateDict(), later = try SampleZoo.open(task("dim")).stateDict()

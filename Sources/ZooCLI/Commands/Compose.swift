@@ -79,7 +79,7 @@ package struct ComposeLearn: ZooCommand {
     @Option(help: ArgumentHelp("Test data or a split, {task} in it; 'none' for none.", valueName: "split"))
     package var test: String?
 
-    @Option(help: ArgumentHelp("negation: data on which accuracy must be kept.", valueName: "file[:split]"))
+    @Option(help: ArgumentHelp("negation: data on which accuracy must be kept.", valueName: "data"))
     package var control: String?
 
     @Option(help: ArgumentHelp("What is minimised: supervised, entropy or ufm.", valueName: "loss"))

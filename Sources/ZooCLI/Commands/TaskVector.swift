@@ -315,7 +315,7 @@ package struct TaskVectorSearch: ZooCommand {
             "Validation data: once per task, or once with {task} in it.", valueName: "file[:split]"))
     package var data: [String]
 
-    @Option(help: ArgumentHelp("Data on which accuracy must be kept: negation.", valueName: "file[:split]"))
+    @Option(help: ArgumentHelp("Data on which accuracy must be kept: negation.", valueName: "data"))
     package var control: String?
 
     @Option(help: ArgumentHelp("Test data or a split, {task} in it; 'none' for none.", valueName: "split"))
