@@ -13,6 +13,13 @@ import tempfile
 import time
 
 import torch
+
+# The CPU build of torch may lack torchvision's compiled detection operators; only its networks are needed here.
+if not hasattr(torch.ops.torchvision, "nms"):
+    detection = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        detection.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
 import torchvision
 from safetensors.torch import save_file
 
