@@ -14,7 +14,7 @@ import ZooTestSupport
             let text = """
                 id: \(name)
                 data: {path: \(Self.digits), test: val}
-                architecture: {family: mlp, hidden: \(hidden)}
+                architecture: {family: mlp, hidden: \(hidden), activation: relu}
                 optimizer: {name: adam, lr: 0.01}
                 epochs: 12
                 relabel: true

@@ -102,7 +102,7 @@ struct FunctionBox: BlackBox {
         #expect(message(box).contains("60 numbers for 20 inputs; expected 40"))
         box.answer = { _ in [.nan, 0] }
         #expect(message(box) == "box: the answer to input 0 is NaN or infinite")
-        box.answer = { _ in [1, 0] }
+        box.answer = { _ in [5, 0] }
         #expect(message(box).contains("answers one class on all 20 probes"))
         box.kind = .probabilities
         box.answer = { _ in [3, 4] }

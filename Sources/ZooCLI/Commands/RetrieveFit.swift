@@ -25,14 +25,14 @@ package struct RetrieveFit: ZooCommand {
     @Argument(help: "Checkpoints: files, folders, ARCHIVE!/MEMBER, ids, NAME@EPOCH, 'where:…'.")
     package var selectors: [String]
 
-    @Option(help: ArgumentHelp("Unlabelled inputs that cover the modality, with split.", valueName: "data:split"))
+    @Option(help: ArgumentHelp("Unlabelled inputs that cover the modality, with split.", valueName: "data"))
     package var probes: String
 
-    @Option(help: ArgumentHelp("Labelled samples that training queries are drawn from.", valueName: "data:split"))
+    @Option(help: ArgumentHelp("Labelled samples that training queries are drawn from.", valueName: "data"))
     package var queries: String
 
     @Option(
-        help: ArgumentHelp("Labelled samples for the feature map 'net'. Default: --queries.", valueName: "data:split"))
+        help: ArgumentHelp("Labelled samples for the feature map 'net'. Default: --queries.", valueName: "data"))
     package var mapData: String?
 
     @Option(help: ArgumentHelp("A manifest of tasks and their models.", valueName: "file"))
@@ -55,7 +55,7 @@ package struct RetrieveFit: ZooCommand {
             "Weight of telling tasks apart; 1 as published, for catalogues that do not grow.", valueName: "number"))
     package var lambda: Double = 0
 
-    @Option(help: ArgumentHelp("Probes.", valueName: "number"))
+    @Option(help: ArgumentHelp("Probes.", valueName: "n"))
     package var probeCount: Int = ProbePool.defaultCount
 
     @Option(

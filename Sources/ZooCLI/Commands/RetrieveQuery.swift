@@ -45,7 +45,7 @@ package struct RetrieveQuery: ZooCommand {
         help: ArgumentHelp("Only models that meet a condition on the catalog.", valueName: "condition"))
     package var condition: String?
 
-    @Option(help: ArgumentHelp("Only models with so many classes.", valueName: "number"))
+    @Option(help: ArgumentHelp("Only models with so many classes.", valueName: "n"))
     package var classCount: Int?
 
     @Option(help: ArgumentHelp("Models shown.", valueName: "number"))

@@ -187,6 +187,17 @@ enum ChildProcess {
     private static func exchange(
         _ pipes: [Pipe], _ input: [UInt8], _ program: String, _ timeout: Double
     ) throws -> (output: [UInt8], complaint: [UInt8]) {
+        // A program that ends without reading must not end this one: its broken pipe stays an error of `write`.
+        var brokenPipe = sigset_t(), before = sigset_t(), pending = sigset_t()
+        sigemptyset(&brokenPipe)
+        sigaddset(&brokenPipe, SIGPIPE)
+        pthread_sigmask(SIG_BLOCK, &brokenPipe, &before)
+        defer {
+            sigpending(&pending)
+            var caught: Int32 = 0
+            if sigismember(&pending, SIGPIPE) == 1 { sigwait(&brokenPipe, &caught) }
+            pthread_sigmask(SIG_SETMASK, &before, nil)
+        }
         var output: [UInt8] = [], complaint: [UInt8] = []
         var sent = 0
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
