@@ -51,7 +51,11 @@ import ZooTestSupport
     }
 
     private func imports(of file: String) throws -> [String] {
-        try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").compactMap { line in
+        // What stands in text of several lines is another language's.
+        var isText = false
+        return try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").compactMap { line in
+            if line.split(separator: "\"\"\"", omittingEmptySubsequences: false).count % 2 == 0 { isText.toggle() }
+            if isText { return nil }
             let words = line.split(separator: " ")
             guard let keyword = words.firstIndex(of: "import"), keyword <= 1, words.count > keyword + 1,
                 keyword == 0 || words[0].hasPrefix("@") || words[0] == "public" || words[0] == "internal"
