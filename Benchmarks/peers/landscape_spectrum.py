@@ -46,8 +46,8 @@ def main():
         save_file({"x_train": x.contiguous(), "y_train": y.contiguous()}, f"{work}/data.safetensors")
         start = time.perf_counter()
         out = subprocess.run(
-            [ZOO, "landscape", f"{work}/model.safetensors", "--data", f"{work}/data.safetensors:train", "--set",
-             f"activation={activation}", "--metrics", "full_spectrum", "--json", "--quiet"], check=True,
+            [ZOO, "landscape", f"{work}/model.safetensors", "--data", f"{work}/data.safetensors:train", "--architecture",
+             "CNN-s-8x8", "--set", f"model::nlin={activation}", "--metrics", "full_spectrum", "--json", "--quiet"], check=True,
             capture_output=True).stdout
         own = time.perf_counter() - start
     found = {row["metric"]: row["value"] for row in json.loads(out)}
