@@ -145,6 +145,7 @@ extension ArchitectureGraph {
                 .corrupt, "node '\(node.name)': \(node.op.rawValue) has no attribute '\(key)'",
                 hint: NearestName.hint(key, in: node.op.attributeNames.sorted(), kind: "attributes"))
         }
+        if let fault = node.attributeFault { throw ZooError(.corrupt, "node '\(node.name)': \(fault)") }
         if node.op == .activation {
             guard let kind = node.attributes["kind"]?.string, ActivationKind(alias: kind) != nil else {
                 let kinds = ActivationKind.allCases.map(\.rawValue).joined(separator: ", ")
