@@ -183,6 +183,22 @@ import ZooTestSupport
                 ], "'j'"
             ),
         ]
+        func pooled(_ node: JSONValue) -> JSONValue {
+            [
+                "name": "x", "inputs": [["name": "i", "kind": "image", "shape": [1, 2, 2]]], "nodes": [node],
+                "outputs": ["logits": "n"],
+            ]
+        }
+        for (node, word) in [
+            (["name": "n", "op": "max_pool", "padding": "one"], "'padding': expected a whole number"),
+            (["name": "n", "op": "max_pool", "kernel": 2.5], "found 2.5"),
+            (["name": "n", "op": "flatten", "inputs": [7]], "'inputs': expected names, found 7"),
+            (["name": "n", "op": "linear", "parameters": ["weight": "w", "bias": 7]], "'parameters.bias'"),
+            (["name": "n", "op": "flatten", "head": 1], "'head'"),
+        ] as [(JSONValue, String)] {
+            let error = #expect(throws: ZooError.self) { try ArchitectureGraph(json: pooled(node)) }
+            #expect(error?.message.contains(word) == true)
+        }
         for (json, word) in cases {
             let error = #expect(throws: ZooError.self) { try ArchitectureTemplate(json: json) }
             #expect(error?.message.contains(word) == true)
