@@ -92,6 +92,18 @@ import ZooTrain
         #expect(checkpoint.key.contains("checkpoint_000000"))
     }
 
+    @Test func networksLargerThanMemoryAreRefused() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: huge
+            data: {path: digits.safetensors}
+            architecture: {family: mlp, hidden: [16777216, 16777216], activation: relu}
+            epochs: 1
+            """
+        let error = #expect(throws: ZooError.self) { _ = try training(text, folder.path) }
+        #expect(error?.message.contains("too large") == true)
+    }
+
     @Test func frozenParametersStay() throws {
         let folder = try TemporaryFolder()
         let base = Repository.path("Tests/ZooTrainTests/Fixtures/cnn-start.safetensors")
