@@ -64,7 +64,9 @@ struct TrialFolder {
             "params": .object(params), "step": .int(Int64(block.step)), "batches": .int(block.batchesTracked),
             "results": .array(results.map { .object($0) }),
         ]
-        try SafetensorsWriter.write(block.fullState(), to: stateFile, metadata: ["trial": facts.text()])
+        // Saved above all when the user asks to stop; a writer that heeds the request would save nothing then.
+        try SafetensorsWriter.writeUninterrupted(
+            block.fullState(), to: stateFile, metadata: ["trial": facts.text()])
     }
 
     /// Puts a saved state back and returns the results so far; empty when there is none that fits.

@@ -221,18 +221,20 @@ package struct ZooTraining: Sendable {
         while failure == nil, results.count <= trial.settings.epochs {
             let snapshot = trainer.block.snapshot()
             let result: EpochResult
-            do { result = try trainer.epoch(results.count) } catch {
+            do {
+                result = try trainer.epoch(results.count)
+                if result.failure != nil {
+                    trainer.block.restore(snapshot)
+                    // The last finite epoch is kept, whether the plan wanted it or not.
+                    try folder.writeCheckpoint(result.epoch - 1, trainer.block, trained: trainer.trained)
+                } else if trial.settings.checkpoints.keeps(result.epoch, of: trial.settings.epochs) {
+                    try folder.writeCheckpoint(result.epoch, trainer.block, trained: trainer.trained)
+                }
+            } catch {
                 try folder.save(snapshot, trainer.block, results: results)
                 throw error
             }
             failure = result.failure
-            if failure != nil {
-                trainer.block.restore(snapshot)
-                // The last finite epoch is kept, whether the plan wanted it or not.
-                try folder.writeCheckpoint(result.epoch - 1, trainer.block, trained: trainer.trained)
-            } else if trial.settings.checkpoints.keeps(result.epoch, of: trial.settings.epochs) {
-                try folder.writeCheckpoint(result.epoch, trainer.block, trained: trainer.trained)
-            }
             results.append(
                 result.json(trial: trial.name, isLast: failure != nil || result.epoch == trial.settings.epochs))
             if now() - saved > saveInterval {
