@@ -215,6 +215,8 @@ package struct ZooTraining: Sendable {
         try makeFolder(folder.work)
         let trainer = try trainer(trial)
         var results = try folder.resume(trainer.block)
+        // What the saved state does not know would end up in the zoo beside what is trained now.
+        try folder.clean(after: results.isEmpty ? nil : results.count - 1)
         if results.isEmpty { try begin(trainer, folder, &results) }
         var failure = results.last?["failure"]?.string
         var saved = now()

@@ -129,6 +129,23 @@ import ZooTrain
         #expect(error.message.contains("broken.safetensors") && error.message.contains("module_list.11.bias"))
     }
 
+    @Test func checkpointsOfAnotherRunAreRemoved() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: fresh
+            data: {path: digits.safetensors}
+            architecture: {family: mlp, hidden: [4], activation: relu}
+            epochs: 1
+            """
+        let training = try training(text, folder.path)
+        let stale = folder.file(".fresh.growing/\(training.trials[0].name)/checkpoint_000007")
+        try FileManager.default.createDirectory(atPath: stale, withIntermediateDirectories: true)
+        try Data([1]).write(to: URL(fileURLWithPath: "\(stale)/.checkpoints.1.partial"))
+        let outcomes = try training.run(jobs: 1) { _, _ in }
+        guard case .trained = outcomes[0] else { return #expect(Bool(false), "\(outcomes)") }
+        #expect(try Self.files(folder.file("fresh")).keys.allSatisfy { !$0.contains("checkpoint_000007") })
+    }
+
     @Test func frozenParametersStay() throws {
         let folder = try TemporaryFolder()
         let base = Repository.path("Tests/ZooTrainTests/Fixtures/cnn-start.safetensors")
