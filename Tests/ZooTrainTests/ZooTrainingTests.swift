@@ -137,7 +137,7 @@ import ZooTrain
             architecture: {family: mlp, hidden: [4], activation: relu}
             epochs: 1
             """
-        let training = try training(text, folder.path)
+        let training = try self.training(text, folder.path)
         let stale = folder.file(".fresh.growing/\(training.trials[0].name)/checkpoint_000007")
         try FileManager.default.createDirectory(atPath: stale, withIntermediateDirectories: true)
         try Data([1]).write(to: URL(fileURLWithPath: "\(stale)/.checkpoints.1.partial"))
