@@ -79,6 +79,15 @@ import ZooTrain
         ] { #expect(message.contains(part), "'\(part)' is not in: \(message)") }
     }
 
+    @Test func transformsWithoutSenseAreRefused() throws {
+        for value in [["dim": "x"], ["dim": 0.5, "shift": 2], ["shift": 0.5], ["rot90": 3], "dim=x"] as [JSONValue] {
+            #expect(throws: ZooError.self) { try InputTransform(value) }
+        }
+        #expect(try InputTransform(["dim": 0.5]) == .dim(0.5))
+        #expect(try InputTransform("shift=-2") == .shift(-2))
+        #expect(try InputTransform("noise") == .noise(0.5))
+    }
+
     @Test func seedsAndTrialsHaveLimits() {
         for (lines, word) in [
             ("seeds: 200000", "found 200000"), ("seeds: -3", "seeds: expected a whole number from 1 on"),
