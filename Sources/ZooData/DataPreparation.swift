@@ -118,15 +118,19 @@ public struct DataPreparation: Sendable, Hashable {
                 hint: stored.dtype.isInteger ? "" : "classes are whole numbers")
         }
         return try stored.doubles().enumerated().map { position, value in
-            let label = labelMap[Int(max(-1e15, min(1e15, value)))] ?? Int(max(-1, min(2e9, value)))
+            let label = labelMap[Int(max(-1e15, min(1e15, value)))] ?? Int(max(-1, min(1e15, value)))
             guard label >= 0 else { throw ZooError(.mismatch, "the label of sample \(position) is negative") }
             if let classCount, label >= classCount {
                 throw ZooError(
                     .mismatch, "the label of sample \(position) is \(label); there are \(classCount) classes, from 0 on"
                 )
             }
-            guard let narrow = Int32(exactly: label) else {
-                throw ZooError(.mismatch, "the label of sample \(position) is \(label), larger than any class")
+            guard label < Samples.labelLimit, let narrow = Int32(exactly: label) else {
+                throw ZooError(
+                    .mismatch,
+                    "the label of sample \(position): expected a class from 0 to \(Samples.labelLimit - 1), "
+                        + "found \(label)",
+                    hint: "'labels' in the manifest maps labels to classes")
             }
             return narrow
         }

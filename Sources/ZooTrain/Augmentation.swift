@@ -62,11 +62,22 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
     private static let names = ["rot90", "rot180", "rot270", "mirror", "invert", "dim", "shift", "noise", "occlude"]
 
     /// Reads `rot90` or `{dim: 0.25}`.
+    ///
+    /// - Throws: `usage` for an unknown name, several names in one mapping, or a number that makes no sense.
     package init(_ value: JSONValue) throws {
+        if let members = value.object?.members, members.count > 1 {
+            throw ZooError(
+                .usage, "transform: expected one name and its number, found \(value.text())",
+                hint: "list them: [\(members.map { "{\($0.key): \($0.value.text())}" }.joined(separator: ", "))]")
+        }
         // What `description` writes, `dim=0.25`, is read too.
         let words = (value.string ?? "").split(separator: "=", maxSplits: 1).map(String.init)
         let name = words.first ?? value.object?.members.first?.key ?? ""
-        let number = words.count == 2 ? Double(words[1]) : value.object?.members.first?.value.double
+        let stated = words.count == 2 ? JSONValue.string(words[1]) : value.object?.members.first?.value ?? .null
+        let number = stated.double ?? stated.string.flatMap { Double($0) }
+        if stated != .null, Self.names.contains(name) {
+            try Self.check(number, of: name, stated)
+        }
         switch name {
         case "rot90": self = .rotate(1)
         case "rot180": self = .rotate(2)
@@ -82,6 +93,24 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
                 .usage, "there is no transform '\(name)'",
                 hint: NearestName.hint(name, in: Self.names, kind: "transforms"))
         }
+    }
+
+    /// - Throws: `usage` when a transform does not go with a number, which is nil when it is none.
+    private static func check(_ number: Double?, of name: String, _ stated: JSONValue) throws {
+        let expected: String
+        switch name {
+        case "dim", "noise":
+            if let number, number.isFinite { return }
+            expected = "a number"
+        case "shift":
+            if let number, number == number.rounded(), abs(number) <= 1e6 { return }
+            expected = "a whole number of columns, at most 1000000"
+        case "occlude":
+            if let number, number == number.rounded(), number >= 0, number <= 1e6 { return }
+            expected = "a whole number of columns from 0 to 1000000"
+        default: expected = "no number"
+        }
+        throw ZooError(.usage, "transform '\(name)': expected \(expected), found \(stated.text())")
     }
 
     package var description: String {

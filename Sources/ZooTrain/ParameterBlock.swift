@@ -63,6 +63,14 @@ package final class ParameterBlock {
         pointer(slot).update(from: values, count: values.count)
     }
 
+    /// The first tensor with a NaN or an infinity in it, moments left out; nil when all are finite.
+    var nonFiniteName: String? {
+        names.first { name in
+            guard let slot = slots[name] else { return false }
+            return UnsafeBufferPointer(start: pointer(slot), count: slot.count).contains { !$0.isFinite }
+        }
+    }
+
     /// Everything as it is now.
     func snapshot() -> BlockSnapshot {
         BlockSnapshot(

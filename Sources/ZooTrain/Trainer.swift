@@ -117,6 +117,13 @@ package final class Trainer {
     private func fill(_ base: (any TensorSource)?) throws {
         if let base {
             for name in block.slots.keys.sorted() { try block.set(name, base.tensor(named: name).floats()) }
+            if let name = block.nonFiniteName {
+                throw ZooError(
+                    .numeric,
+                    "base \(settings.base ?? "checkpoint"): tensor '\(name)': expected finite numbers, found NaN or "
+                        + "infinite ones",
+                    hint: "begin with another checkpoint")
+            }
             for info in block.infos where !info.dtype.isFloatingPoint {
                 block.batchesTracked = Int64(try base.tensor(named: info.name).doubles().first ?? 0)
             }
@@ -176,6 +183,11 @@ package final class Trainer {
         let state = block.stateDict()
         for (name, evaluator) in evaluators { result.splits.append(try Self.split(name, evaluator, state)) }
         Self.noteDivergence(&result)
+        // The last step may break weights after its loss was taken, and a loss may stay finite all the same: some
+        // activations swallow a NaN.
+        if result.failure == nil, let name = block.nonFiniteName {
+            result.failure = "diverged: '\(name)' is not finite in epoch \(epoch)"
+        }
         return result
     }
 

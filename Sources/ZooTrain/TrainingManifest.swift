@@ -128,20 +128,28 @@ package struct TrainingManifest: Sendable {
                 }
             }
         }
+        if let value = root.object["trials"], value != .null, value.array == nil {
+            root.fault("trials", "expected a list of mappings, found \(value.text())")
+        }
         for (index, value) in (root.object["trials"]?.array ?? []).enumerated() {
             let trial = ManifestSection(value, path: "trials[\(index)]", root.problems)
             for (key, _) in trial.object { checkAxis(key, root, trial) }
             product.append(trial.object)
         }
-        return seeded(product, root)
+        return try seeded(product, root)
     }
 
-    private static func seeded(_ trials: [JSONObject], _ root: ManifestSection) -> [JSONObject] {
-        let seeds: [Int]
-        if let count = root.object["seeds"]?.int {
-            seeds = Array(0..<min(max(count, 0), maximumTrials))
-        } else {
-            seeds = root.counts("seeds") ?? [0]
+    /// Every trial with every seed.
+    ///
+    /// - Throws: `limit` for more than `maximumTrials`.
+    private static func seeded(_ trials: [JSONObject], _ root: ManifestSection) throws -> [JSONObject] {
+        let seeds = try seeds(root)
+        let swept = trials.filter { !$0.contains("seed") }.count
+        let total = trials.count - swept + swept * seeds.count
+        guard total <= maximumTrials else {
+            throw ZooError(
+                .limit, "grid, trials and seeds: expected at most \(maximumTrials) trials, found \(total)",
+                hint: "sweep fewer values, or split the manifest")
         }
         return trials.flatMap { trial in
             trial.contains("seed")
@@ -152,6 +160,22 @@ package struct TrainingManifest: Sendable {
                     return next
                 }
         }
+    }
+
+    /// The seeds: so many from zero on, or those listed; zero alone when the manifest does not say.
+    private static func seeds(_ root: ManifestSection) throws -> [Int] {
+        guard let value = root.object["seeds"], value != .null else { return [0] }
+        if let count = value.int, count > 0 {
+            guard count <= maximumTrials else {
+                throw ZooError(.limit, "seeds: expected at most \(maximumTrials), found \(count)")
+            }
+            return Array(0..<count)
+        }
+        guard let list = value.array, list.allSatisfy({ ($0.int ?? -1) >= 0 }) else {
+            root.fault("seeds", "expected a whole number from 1 on or a list of whole numbers, found \(value.text())")
+            return [0]
+        }
+        return list.compactMap(\.int)
     }
 
     /// An axis must set something: by its short name, by a dotted path, or through `$name` somewhere.

@@ -64,7 +64,9 @@ struct TrialFolder {
             "params": .object(params), "step": .int(Int64(block.step)), "batches": .int(block.batchesTracked),
             "results": .array(results.map { .object($0) }),
         ]
-        try SafetensorsWriter.write(block.fullState(), to: stateFile, metadata: ["trial": facts.text()])
+        // Saved above all when the user asks to stop; a writer that heeds the request would save nothing then.
+        try SafetensorsWriter.writeUninterrupted(
+            block.fullState(), to: stateFile, metadata: ["trial": facts.text()])
     }
 
     /// Puts a saved state back and returns the results so far; empty when there is none that fits.
@@ -80,6 +82,54 @@ struct TrialFolder {
         block.step = step
         block.batchesTracked = Int64(batches)
         return results
+    }
+
+    /// Removes what an earlier run left beside the saved state: everything when there is none, else checkpoints after
+    /// its epoch and files that were not finished.
+    ///
+    /// - Parameter epoch: the epoch of the state; nil for no state.
+    func clean(after epoch: Int?) throws {
+        for name in Self.names(in: work) {
+            let path = "\(work)/\(name)"
+            guard let epoch else {
+                try Self.remove(path)
+                continue
+            }
+            let prefix = "checkpoint_"
+            let number = name.hasPrefix(prefix) ? Int(name.dropFirst(prefix.count)) : nil
+            if name.hasSuffix(".partial") {
+                try Self.remove(path)
+            } else if let number {
+                if number > epoch { try Self.remove(path) }
+                for left in Self.names(in: path) where left.hasSuffix(".partial") { try Self.remove("\(path)/\(left)") }
+            }
+        }
+    }
+
+    /// The entries of a folder; none when it cannot be read.
+    private static func names(in folder: String) -> [String] {
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { raw in
+                String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// Removes a file, or a folder with everything in it; links are removed, not followed.
+    private static func remove(_ path: String) throws {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        if status.st_mode & S_IFMT == S_IFDIR {
+            for name in names(in: path) { try remove("\(path)/\(name)") }
+            guard rmdir(path) == 0 else { throw ZooError.system("remove folder \(path)", errno: errno) }
+        } else {
+            guard unlink(path) == 0 else { throw ZooError.system("remove \(path)", errno: errno) }
+        }
     }
 
     // MARK: Writing

@@ -85,6 +85,7 @@ package struct ZooTraining: Sendable {
         _ sources: [String: any TensorSource], _ resolver: ArchitectureResolver
     ) throws -> Trial {
         let blueprint = try blueprint(settings, data, sources, resolver)
+        try checkSize(blueprint.tensors, settings)
         let trained = Set(blueprint.graph.trainableNames)
         let count = data.train.count, whole = count / settings.batchSize
         let steps = whole + (count % settings.batchSize > 0 && !settings.dropsLast ? 1 : 0)
@@ -100,6 +101,30 @@ package struct ZooTraining: Sendable {
                 $0 + (trained.contains($1.name) ? $1.shape.elementCount : 0)
             },
             steps: steps * settings.epochs)
+    }
+
+    /// The most numbers that the tensors of a network may have.
+    private static let elementLimit = 4_000_000_000
+
+    /// Refuses a network that memory cannot hold: allocating it would end the process.
+    ///
+    /// - Throws: `limit` with the numbers that the network and its optimiser take.
+    private static func checkSize(_ tensors: [TensorInfo], _ settings: TrialSettings) throws {
+        let copies = 1 + settings.optimiser.momentNames.count
+        let room = Machine.memoryByteCount.map { $0 / 4 / copies } ?? elementLimit
+        let most = min(room, elementLimit)
+        var total = 0
+        for tensor in tensors {
+            let (sum, overflows) = total.addingReportingOverflow(tensor.shape.elementCount)
+            guard !overflows, sum <= most else {
+                throw ZooError(
+                    .limit,
+                    "architecture: the network is too large for this machine: expected at most \(most) numbers, "
+                        + "found more by tensor '\(tensor.name)' of shape \(tensor.shape)",
+                    hint: "make layers narrower")
+            }
+            total = sum
+        }
     }
 
     /// A value as a part of a folder's name.
@@ -190,24 +215,28 @@ package struct ZooTraining: Sendable {
         try makeFolder(folder.work)
         let trainer = try trainer(trial)
         var results = try folder.resume(trainer.block)
+        // What the saved state does not know would end up in the zoo beside what is trained now.
+        try folder.clean(after: results.isEmpty ? nil : results.count - 1)
         if results.isEmpty { try begin(trainer, folder, &results) }
         var failure = results.last?["failure"]?.string
         var saved = now()
         while failure == nil, results.count <= trial.settings.epochs {
             let snapshot = trainer.block.snapshot()
             let result: EpochResult
-            do { result = try trainer.epoch(results.count) } catch {
+            do {
+                result = try trainer.epoch(results.count)
+                if result.failure != nil {
+                    trainer.block.restore(snapshot)
+                    // The last finite epoch is kept, whether the plan wanted it or not.
+                    try folder.writeCheckpoint(result.epoch - 1, trainer.block, trained: trainer.trained)
+                } else if trial.settings.checkpoints.keeps(result.epoch, of: trial.settings.epochs) {
+                    try folder.writeCheckpoint(result.epoch, trainer.block, trained: trainer.trained)
+                }
+            } catch {
                 try folder.save(snapshot, trainer.block, results: results)
                 throw error
             }
             failure = result.failure
-            if failure != nil {
-                trainer.block.restore(snapshot)
-                // The last finite epoch is kept, whether the plan wanted it or not.
-                try folder.writeCheckpoint(result.epoch - 1, trainer.block, trained: trainer.trained)
-            } else if trial.settings.checkpoints.keeps(result.epoch, of: trial.settings.epochs) {
-                try folder.writeCheckpoint(result.epoch, trainer.block, trained: trainer.trained)
-            }
             results.append(
                 result.json(trial: trial.name, isLast: failure != nil || result.epoch == trial.settings.epochs))
             if now() - saved > saveInterval {

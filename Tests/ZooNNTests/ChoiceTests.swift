@@ -140,6 +140,25 @@ import ZooTestSupport
         #expect(error?.hint.contains("--architecture") == true)
     }
 
+    @Test func numbersThatNoNetworkHasAreRefused() throws {
+        let request = ArchitectureRequest(
+            tensors: published, inputShape: [1, 8, 8],
+            settings: JSONObject([("activation", "tanh"), ("padding", [2, 2, .int(Int64.max)])]))
+        let error = #expect(throws: ZooError.self) { try ArchitectureResolver().choose(request) }
+        #expect(error?.description.contains("padding") == true)
+        for (key, value) in [("padding", .int(Int64.max)), ("stride", 0), ("dilation", -1)] as [(String, JSONValue)] {
+            let node = GraphNode(
+                name: "n", op: .conv2d, inputs: ["i"], parameters: [GraphParameter(role: "weight", name: "w")],
+                attributes: JSONObject([(key, value)]))
+            let graph = ArchitectureGraph(
+                name: "x", inputs: [GraphInput(name: "i", kind: .image, shape: [1, 8, 8])], nodes: [node],
+                outputs: [GraphOutput(name: "logits", node: "n")])
+            let fault = #expect(throws: ZooError.self) { try graph.validate() }
+            #expect(fault?.message.contains("node 'n': '\(key)'") == true)
+            #expect(throws: ZooError.self) { try GraphShapes(graph, tensors: tensors([("w", [2, 1, 3, 3])])) }
+        }
+    }
+
     @Test func filesOfArchitecturesSurviveTheWayThroughJSON() throws {
         for template in try ReferenceZoo.resolver().library.values where template.name == "TaskCNN-16-64" {
             let graph = try template.graph(ArchitectureRequest(tensors: []))
@@ -164,6 +183,22 @@ import ZooTestSupport
                 ], "'j'"
             ),
         ]
+        func pooled(_ node: JSONValue) -> JSONValue {
+            [
+                "name": "x", "inputs": [["name": "i", "kind": "image", "shape": [1, 2, 2]]], "nodes": [node],
+                "outputs": ["logits": "n"],
+            ]
+        }
+        for (node, word) in [
+            (["name": "n", "op": "max_pool", "padding": "one"], "'padding': expected a whole number"),
+            (["name": "n", "op": "max_pool", "kernel": 2.5], "found 2.5"),
+            (["name": "n", "op": "flatten", "inputs": [7]], "'inputs': expected names, found 7"),
+            (["name": "n", "op": "linear", "parameters": ["weight": "w", "bias": 7]], "'parameters.bias'"),
+            (["name": "n", "op": "flatten", "head": 1], "'head'"),
+        ] as [(JSONValue, String)] {
+            let error = #expect(throws: ZooError.self) { try ArchitectureGraph(json: pooled(node)) }
+            #expect(error?.message.contains(word) == true)
+        }
         for (json, word) in cases {
             let error = #expect(throws: ZooError.self) { try ArchitectureTemplate(json: json) }
             #expect(error?.message.contains(word) == true)

@@ -157,6 +157,11 @@ import ZooTestSupport
         }
         #expect(throws: ZooError.self) { try Samples(inputs: inputs, labels: Tensor([Int64(3), -1], shape: [2])) }
         #expect(throws: ZooError.self) { try Samples(inputs: inputs, labels: Tensor([Int64(3)], shape: [1])) }
+        // A table of all classes up to this one would not fit into memory.
+        let huge = #expect(throws: ZooError.self) {
+            try Samples(inputs: inputs, labels: Tensor([Int64(3), 2_000_000_000], shape: [2]))
+        }
+        #expect(huge?.message.contains("sample 1") == true && huge?.message.contains("2000000000") == true)
         #expect(throws: ZooError.self) {
             try Samples(inputs: Tensor([Float.nan], shape: [1, 1]), labels: Tensor([Int64(0)], shape: [1]))
         }

@@ -79,6 +79,27 @@ import ZooTrain
         ] { #expect(message.contains(part), "'\(part)' is not in: \(message)") }
     }
 
+    @Test func transformsWithoutSenseAreRefused() throws {
+        for value in [["dim": "x"], ["dim": 0.5, "shift": 2], ["shift": 0.5], ["rot90": 3], "dim=x"] as [JSONValue] {
+            #expect(throws: ZooError.self) { try InputTransform(value) }
+        }
+        #expect(try InputTransform(["dim": 0.5]) == .dim(0.5))
+        #expect(try InputTransform("shift=-2") == .shift(-2))
+        #expect(try InputTransform("noise") == .noise(0.5))
+    }
+
+    @Test func seedsAndTrialsHaveLimits() {
+        for (lines, word) in [
+            ("seeds: 200000", "found 200000"), ("seeds: -3", "seeds: expected a whole number from 1 on"),
+            ("trials: 5", "trials: expected a list"),
+            ("grid: {lr: [0.1, 0.2], act: [relu, tanh]}\nseeds: 50000", "found 200000"),
+        ] {
+            let text = Self.good.replacing("$act", with: lines.contains("act:") ? "$act" : "relu") + "\n" + lines
+            let error = #expect(throws: ZooError.self) { try TrainingManifest(yaml: text, file: "tiny.yaml") }
+            #expect(error?.message.contains(word) == true, "\(error?.message ?? "")")
+        }
+    }
+
     @Test func shippedManifestsAreGood() throws {
         let folder = Repository.path("manifests/train")
         let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".yaml") }

@@ -92,6 +92,60 @@ import ZooTrain
         #expect(checkpoint.key.contains("checkpoint_000000"))
     }
 
+    @Test func networksLargerThanMemoryAreRefused() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: huge
+            data: {path: digits.safetensors}
+            architecture: {family: mlp, hidden: [16777216, 16777216], activation: relu}
+            epochs: 1
+            """
+        let error = #expect(throws: ZooError.self) { _ = try training(text, folder.path) }
+        #expect(error?.message.contains("too large") == true)
+    }
+
+    @Test func aBaseThatIsNotFiniteIsAnError() throws {
+        let folder = try TemporaryFolder()
+        let start = try CheckpointFile.open(
+            Repository.path("Tests/ZooTrainTests/Fixtures/cnn-start.safetensors")
+        ).source
+        var state = StateDict()
+        for info in start.tensorInfos { state[info.name] = try start.tensor(named: info.name) }
+        let bias = try #require(state["module_list.11.bias"])
+        state["module_list.11.bias"] = Tensor(
+            [Float](repeating: .nan, count: bias.shape.elementCount), shape: bias.shape)
+        let base = folder.file("broken.safetensors")
+        try SafetensorsWriter.write(state, to: base)
+        let text = """
+            id: broken
+            data: {path: digits.safetensors}
+            architecture: {family: small-cnn, channels: [8, 6, 4], kernels: [5, 5, 2], padding: [2, 2, 0],
+              pool: [true, false, false], hidden: 20, activation: tanh}
+            base: \(base)
+            epochs: 1
+            """
+        let outcomes = try training(text, folder.path).run(jobs: 1) { _, _ in }
+        guard case .failed(let error) = outcomes[0] else { return #expect(Bool(false), "\(outcomes)") }
+        #expect(error.message.contains("broken.safetensors") && error.message.contains("module_list.11.bias"))
+    }
+
+    @Test func checkpointsOfAnotherRunAreRemoved() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: fresh
+            data: {path: digits.safetensors}
+            architecture: {family: mlp, hidden: [4], activation: relu}
+            epochs: 1
+            """
+        let training = try self.training(text, folder.path)
+        let stale = folder.file(".fresh.growing/\(training.trials[0].name)/checkpoint_000007")
+        try FileManager.default.createDirectory(atPath: stale, withIntermediateDirectories: true)
+        try Data([1]).write(to: URL(fileURLWithPath: "\(stale)/.checkpoints.1.partial"))
+        let outcomes = try training.run(jobs: 1) { _, _ in }
+        guard case .trained = outcomes[0] else { return #expect(Bool(false), "\(outcomes)") }
+        #expect(try Self.files(folder.file("fresh")).keys.allSatisfy { !$0.contains("checkpoint_000007") })
+    }
+
     @Test func frozenParametersStay() throws {
         let folder = try TemporaryFolder()
         let base = Repository.path("Tests/ZooTrainTests/Fixtures/cnn-start.safetensors")

@@ -85,7 +85,8 @@ struct SplitFacts {
     init(_ split: DatasetSplit, _ samples: Samples) {
         self.split = split
         self.samples = samples
-        counts = samples.labels.reduce(into: [Int](repeating: 0, count: split.classCount ?? 0)) { counts, label in
+        let known = min(split.classCount ?? 0, Samples.labelLimit)
+        counts = samples.labels.reduce(into: [Int](repeating: 0, count: known)) { counts, label in
             if Int(label) >= counts.count { counts += Array(repeating: 0, count: Int(label) + 1 - counts.count) }
             counts[Int(label)] += 1
         }

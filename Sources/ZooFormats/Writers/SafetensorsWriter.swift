@@ -44,6 +44,19 @@ public enum SafetensorsWriter: CheckpointWriter {
         try file.commit()
     }
 
+    /// Writes one file as `write(_:to:metadata:)` does, the same bytes, but to its end even when a stop was asked for:
+    /// for small states that are saved because of that.
+    package static func writeUninterrupted(
+        _ state: StateDict, to path: String, metadata: [String: String]
+    ) throws {
+        let complete = metadata.merging(defaultMetadata) { given, _ in given }
+        let ordered = state.tensorInfos.sorted(by: precedes)
+        let file = try AtomicFile(path)
+        try file.write(try header(ordered, metadata: complete))
+        for info in ordered { try file.write(state.tensor(named: info.name).bytes) }
+        try file.commit()
+    }
+
     /// A complete file that waits for its `commit()`.
     static func staged(
         _ source: any TensorSource, _ infos: [TensorInfo], to path: String, metadata: [String: String], order: Order,

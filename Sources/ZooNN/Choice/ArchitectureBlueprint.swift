@@ -248,7 +248,12 @@ struct ParameterSizes {
             return try [x[0]] + extents(node, x, kernel, stride: node.integer("stride", default: kernel))
         case .linear: return [layers[node.name]?.outputs ?? 1]
         case .globalAveragePool: return [x[0]]
-        case .flatten: return [x.reduce(1, *)]
+        case .flatten:
+            guard let count = GraphShapes.elementCount(x) else {
+                throw ZooError(
+                    .limit, "architecture: '\(node.name)' reads \(x), more than \(GraphShapes.elementLimit) elements")
+            }
+            return [count]
         default: return x
         }
     }

@@ -54,7 +54,7 @@ struct SmallCNNReading {
     ///
     /// - Throws: `mismatch` when nothing fits, or several do (with the candidates).
     func stages(_ input: [Int], _ numbers: FamilyNumbers, hasDropout: Bool) throws -> [SmallCNN.Stage] {
-        guard input.count == 3, input[1] == input[2] else {
+        guard input.count == 3, input[1] == input[2], GraphShapes.elementCount(input) != nil else {
             throw ZooError(.mismatch, "small-cnn: inputs of extents \(input); expected square images [C, H, W]")
         }
         let options = try kernels.indices.map { try self.options($0, numbers, hasDropout) }
@@ -100,11 +100,20 @@ struct SmallCNNReading {
     private func stated(_ name: String, _ numbers: FamilyNumbers) throws -> [JSONValue]? {
         guard let value = numbers.value(name) else { return nil }
         guard let list = value.array, list.count == kernels.count,
-            list.allSatisfy({ name == "pool" ? $0.bool != nil : ($0.int ?? -1) >= 0 })
+            list.allSatisfy({ name == "pool" ? $0.bool != nil : Self.isPadding($0) })
         else {
-            throw ZooError(.corrupt, "small-cnn: '\(name)' must be a list of \(kernels.count), one per convolution")
+            throw ZooError(
+                .corrupt,
+                "small-cnn: '\(name)' must be a list of \(kernels.count), one per convolution, "
+                    + (name == "pool" ? "true or false" : "from 0 to \(GraphNode.largestAttribute)")
+                    + "; found \(value.text())")
         }
         return list
+    }
+
+    private static func isPadding(_ value: JSONValue) -> Bool {
+        guard let number = value.int else { return false }
+        return number >= 0 && number <= GraphNode.largestAttribute
     }
 
     private func search(
@@ -112,7 +121,7 @@ struct SmallCNNReading {
         _ found: inout [[SmallCNN.Stage]]
     ) {
         guard let next = options.first else {
-            if side * side * lastChannels == flattened { found.append(chosen) }
+            if GraphShapes.elementCount([side, side, lastChannels]) == flattened { found.append(chosen) }
             return
         }
         for stage in next {

@@ -20,14 +20,14 @@ extension ArchitectureGraph {
             throw ZooError(.corrupt, "unknown key '\(key)' in the architecture")
         }
         guard let name = object["name"]?.string else { throw ZooError(.corrupt, "the architecture has no 'name'") }
-        let inputs = try (object["inputs"]?.array ?? []).map(Self.input)
+        let inputs = try Self.list(object, "inputs", of: "the architecture").map(Self.input)
         var nodes: [GraphNode] = []
-        for element in object["nodes"]?.array ?? [] {
+        for element in try Self.list(object, "nodes", of: "the architecture") {
             let previous = nodes.last?.name ?? inputs.first?.name
             nodes.append(try Self.node(element, previous: previous, number: nodes.count + 1))
         }
-        let outputs = (object["outputs"]?.object?.members ?? []).compactMap { member in
-            member.value.string.map { GraphOutput(name: member.key, node: $0) }
+        let outputs = try Self.names(object, "outputs", of: "the architecture").map { member in
+            GraphOutput(name: member.key, node: member.name)
         }
         self.init(name: name, inputs: inputs, nodes: nodes, outputs: outputs)
         try validate()
@@ -68,12 +68,45 @@ extension ArchitectureGraph {
 
     private static func input(_ json: JSONValue) throws -> GraphInput {
         guard let name = json["name"]?.string, let word = json["kind"]?.string,
-            let kind = GraphInput.Kind(rawValue: word), let shape = json["shape"]?.array?.compactMap(\.int)
+            let kind = GraphInput.Kind(rawValue: word), let extents = json["shape"]?.array
         else {
             let kinds = GraphInput.Kind.allCases.map(\.rawValue).joined(separator: ", ")
             throw ZooError(.corrupt, "an input needs 'name', 'shape' and a 'kind' out of \(kinds)")
         }
+        let shape = try extents.map { extent in
+            guard let number = extent.int, number >= 0, number <= GraphNode.largestAttribute else {
+                let expected = "whole numbers from 0 to \(GraphNode.largestAttribute)"
+                throw ZooError(.corrupt, "input '\(name)': 'shape': expected \(expected), found \(extent.text())")
+            }
+            return number
+        }
         return GraphInput(name: name, kind: kind, shape: shape)
+    }
+
+    /// The elements of a list; none when the key is not there.
+    private static func list(_ object: JSONObject, _ key: String, of place: String) throws -> [JSONValue] {
+        guard let value = object[key] else { return [] }
+        guard let list = value.array else {
+            throw ZooError(.corrupt, "\(place): '\(key)': expected a list, found \(value.text())")
+        }
+        return list
+    }
+
+    /// The members of a mapping of names to names; none when the key is not there.
+    private static func names(
+        _ object: JSONObject, _ key: String, of place: String
+    ) throws -> [(key: String, name: String)] {
+        guard let value = object[key] else { return [] }
+        guard let members = value.object?.members else {
+            throw ZooError(.corrupt, "\(place): '\(key)': expected a mapping, found \(value.text())")
+        }
+        return try members.map { member in
+            guard let name = member.value.string else {
+                throw ZooError(
+                    .corrupt, "\(place): '\(key).\(member.key)': expected a name, found \(member.value.text())")
+            }
+            return (key: member.key, name: name)
+        }
     }
 
     private static func node(_ json: JSONValue, previous: String?, number: Int) throws -> GraphNode {
@@ -91,11 +124,23 @@ extension ArchitectureGraph {
         for (key, value) in object where !["name", "op", "inputs", "parameters", "head"].contains(key) {
             attributes[key] = value
         }
+        let place = "node '\(name)'"
+        var sources = previous.map { [$0] } ?? []
+        if object["inputs"] != nil {
+            sources = try list(object, "inputs", of: place).map { source in
+                guard let name = source.string else {
+                    throw ZooError(.corrupt, "\(place): 'inputs': expected names, found \(source.text())")
+                }
+                return name
+            }
+        }
+        if let head = object["head"], head.bool == nil {
+            throw ZooError(.corrupt, "\(place): 'head': expected true or false, found \(head.text())")
+        }
         return GraphNode(
-            name: name, op: op,
-            inputs: object["inputs"]?.array?.compactMap(\.string) ?? previous.map { [$0] } ?? [],
-            parameters: (object["parameters"]?.object?.members ?? []).compactMap { member in
-                member.value.string.map { GraphParameter(role: member.key, name: $0) }
+            name: name, op: op, inputs: sources,
+            parameters: try names(object, "parameters", of: place).map { member in
+                GraphParameter(role: member.key, name: member.name)
             },
             attributes: attributes, isHead: object["head"]?.bool ?? false)
     }
@@ -145,6 +190,7 @@ extension ArchitectureGraph {
                 .corrupt, "node '\(node.name)': \(node.op.rawValue) has no attribute '\(key)'",
                 hint: NearestName.hint(key, in: node.op.attributeNames.sorted(), kind: "attributes"))
         }
+        if let fault = node.attributeFault { throw ZooError(.corrupt, "node '\(node.name)': \(fault)") }
         if node.op == .activation {
             guard let kind = node.attributes["kind"]?.string, ActivationKind(alias: kind) != nil else {
                 let kinds = ActivationKind.allCases.map(\.rawValue).joined(separator: ", ")

@@ -22,7 +22,16 @@ public struct GraphShapes: Sendable {
     ///   shape that does not fit.
     public init(_ graph: ArchitectureGraph, tensors: [TensorInfo], sequenceLength: Int = 1) throws {
         parameters = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
-        for input in graph.inputs { shapes[input.name] = input.shape.map { $0 == 0 ? sequenceLength : $0 } }
+        for input in graph.inputs {
+            let shape = input.shape.map { $0 == 0 ? sequenceLength : $0 }
+            guard Self.elementCount(shape) != nil else {
+                throw ZooError(
+                    .mismatch,
+                    "architecture '\(graph.name)': input '\(input.name)' has extents \(shape); expected at most "
+                        + "\(Self.elementLimit) elements and none negative")
+            }
+            shapes[input.name] = shape
+        }
         let names = tensors.map(\.name)
         let read = Set(graph.parameterNames)
         unread = tensors.filter { $0.dtype.isFloatingPoint && !read.contains($0.name) }.map(\.name)
@@ -32,7 +41,15 @@ public struct GraphShapes: Sendable {
                 let nearest = NearestName.find(parameter.name, in: names).map { " (nearest: '\($0)')" } ?? ""
                 faults.append("'\(parameter.name)' is missing\(nearest)")
             }
+            if let text = node.attributeFault {
+                _ = fault(node, text)
+                continue
+            }
             guard missing.isEmpty, let sources = inputs(of: node), let shape = infer(node, sources) else { continue }
+            guard Self.elementCount(shape) != nil else {
+                _ = fault(node, "its output \(shape) has more than \(Self.elementLimit) elements")
+                continue
+            }
             shapes[node.name] = shape
         }
         if !faults.isEmpty, !unread.isEmpty {
@@ -116,6 +133,9 @@ public struct GraphShapes: Sendable {
         let stride = node.integer("stride", default: 1), padding = node.integer("padding", default: 0)
         let dilation = node.integer("dilation", default: 1)
         guard stride > 0, padding >= 0, dilation > 0 else { return fault(node, "stride and dilation must be positive") }
+        guard weight[2] <= GraphNode.largestAttribute, weight[3] <= GraphNode.largestAttribute else {
+            return fault(node, "kernel larger than its input \(x)")
+        }
         let extents = (0..<2).map { axis in
             (x[1 + axis] + 2 * padding - dilation * (weight[2 + axis] - 1) - 1) / stride + 1
         }

@@ -103,8 +103,8 @@ extension Samples {
 
     /// Samples from numbers at hand.
     ///
-    /// - Throws: `notFound` for no samples; `mismatch` when counts do not fit, a label is negative or an input is not
-    ///   finite, naming the sample.
+    /// - Throws: `notFound` for no samples; `mismatch` when counts do not fit, a label is negative or not below `labelLimit`,
+    ///   or an input is not finite, naming the sample.
     public init(inputs: [Float], inputShape: [Int], labels: [Int32], count: Int) throws {
         guard count > 0 else { throw ZooError(.notFound, "the data set has no samples") }
         let size = inputShape.reduce(1, *)
@@ -114,9 +114,7 @@ extension Samples {
         guard labels.isEmpty || labels.count == count else {
             throw ZooError(.mismatch, "\(labels.count) labels for \(count) samples")
         }
-        if let position = labels.firstIndex(where: { $0 < 0 }) {
-            throw ZooError(.mismatch, "the label of sample \(position) is negative")
-        }
+        try Self.check(labels: labels)
         if let position = inputs.firstIndex(where: { !$0.isFinite }) {
             throw ZooError(.mismatch, "the input of sample \(position / max(1, size)) is NaN or infinite")
         }

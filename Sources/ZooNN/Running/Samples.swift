@@ -17,8 +17,8 @@ public struct Samples: Sendable {
     /// - Parameters:
     ///   - inputs: `[N, …]` of any real type.
     ///   - labels: `[N]` of any integer type, or nil.
-    /// - Throws: `mismatch` when the counts differ, a label is negative, or an input is not finite; `notFound` for no
-    ///   samples.
+    /// - Throws: `mismatch` when the counts differ, a label is negative or not below `labelLimit`, or an input is not
+    ///   finite; `notFound` for no samples.
     public init(inputs: Tensor, labels: Tensor?) throws {
         guard let count = inputs.shape.dimensions.first, count > 0 else {
             throw ZooError(.notFound, "the data set has no samples (shape \(inputs.shape))")
@@ -36,10 +36,31 @@ public struct Samples: Sendable {
             throw ZooError(
                 .mismatch, "\(labels.elementCount) labels of \(labels.dtype.rawValue) for \(count) samples")
         }
-        self.labels = labels.doubles().map { Int32(max(-1, min($0, 2e9))) }
-        if let position = self.labels.firstIndex(where: { $0 < 0 }) {
+        let numbers = labels.doubles()
+        if let position = numbers.firstIndex(where: { $0 >= Double(Self.labelLimit) }) {
+            throw Self.tooLarge(String(Int64(min(numbers[position], 1e15))), sample: position)
+        }
+        self.labels = numbers.map { Int32(max(-1, $0)) }
+        try Self.check(labels: self.labels)
+    }
+
+    /// Labels are below this number: programs and tables have a place for every class up to the largest label.
+    public static let labelLimit = 1 << 20
+
+    /// - Throws: `mismatch` naming the first sample whose label is negative or too large.
+    static func check(labels: [Int32]) throws {
+        guard let position = labels.firstIndex(where: { $0 < 0 || Int($0) >= labelLimit }) else { return }
+        guard labels[position] >= 0 else {
             throw ZooError(.mismatch, "the label of sample \(position) is negative")
         }
+        throw tooLarge(String(labels[position]), sample: position)
+    }
+
+    /// What is thrown for a label that no class has.
+    static func tooLarge(_ label: String, sample position: Int) -> ZooError {
+        ZooError(
+            .mismatch, "the label of sample \(position): expected a class from 0 to \(labelLimit - 1), found \(label)",
+            hint: "labels count classes from zero; map others to such numbers")
     }
 
     /// Samples whose parts the caller has checked.
