@@ -166,7 +166,9 @@ struct TaskSet {
         if let row = checkpoint.row { return row.model }
         let last = checkpoint.label.split(separator: "/").last.map(String.init) ?? checkpoint.label
         guard let dot = last.lastIndex(of: "."), dot > last.startIndex else { return last }
-        return String(last[..<dot])
+        let stem = String(last[..<dot])
+        // rot90.tau.safetensors is the vector of the task rot90.
+        return stem.hasSuffix(".tau") && stem.count > 4 ? String(stem.dropLast(4)) : stem
     }
 
     private static func task(
