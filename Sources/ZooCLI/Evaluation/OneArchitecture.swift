@@ -40,6 +40,26 @@ struct OneArchitecture {
         graph = found.chosen.graph
         session.detail("\(found.owner.label): architecture '\(graph.name)' \(found.chosen.reason)")
     }
+
+    /// Refuses checkpoints that diverged: whatever is computed from them is NaN.
+    ///
+    /// - Throws: `numeric` naming the first checkpoint with a tensor that is not finite.
+    func requireFinite() throws {
+        for checkpoint in checkpoints {
+            let source = try checkpoint.open()
+            for info in source.tensorInfos where info.dtype.isFloatingPoint {
+                try Cancellation.check()
+                let count = try source.tensor(named: info.name).nonFiniteCount
+                guard count == 0 else {
+                    throw ZooError(
+                        .numeric,
+                        "\(checkpoint.label) diverged: tensor '\(info.name)' has \(Quantity.count(count)) elements "
+                            + "that are NaN or infinite",
+                        hint: "choose a network that did not diverge: 'zoo query' shows them")
+                }
+            }
+        }
+    }
 }
 
 /// How batch-norm statistics of combined weights are made.
