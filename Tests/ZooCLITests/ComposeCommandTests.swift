@@ -22,6 +22,20 @@ import ZooTestSupport
 
     // MARK: Task vectors
 
+    @Test func divergedTasksAreRefused() throws {
+        let bench = try Workbench()
+        var broken = try SampleZoo.open(task("dim")).stateDict()
+        let bias = try #require(broken["classifier.bias"])
+        broken["classifier.bias"] = Tensor(
+            [Double](repeating: .nan, count: bias.elementCount), shape: bias.shape
+        ).converted(to: .float32)
+        let path = bench.file("broken.safetensors")
+        try SafetensorsWriter.write(broken, to: path)
+        let run = try bench.zoo("task-vector", "create", base, path, "--to", bench.file("tau.safetensors"))
+        #expect(run.status == 1, "\(run.errors)")
+        #expect(run.errors.contains("broken.safetensors: tensor 'classifier.bias' has"), "\(run.errors)")
+    }
+
     @Test func vectorsAreStoredAppliedAndCombined() throws {
         let bench = try Workbench()
         let tau = bench.file("rot90.tau.safetensors"), other = bench.file("dim.tau.safetensors")

@@ -59,6 +59,23 @@ import ZooTestSupport
         #expect(try bench.zoo("path", a, b, "--data", data, "--curve", "bezier", "--bends", "0").status == 64)
     }
 
+    @Test func otherNetworksAndDivergedOnesAreRefused() throws {
+        let bench = try SampleCatalog.shared.get()
+        func id(_ condition: String) throws -> String {
+            let rows = try bench.rows(
+                "query", "zoo = 'digits-cnn' and epoch = last and \(condition)", "--columns", "id", "--limit", "1")
+            return String(try #require(rows.first?["id"]?.int))
+        }
+        let gelu = try id("nlin = 'gelu' and lr = 0.001"), tanh = try id("nlin = 'tanh' and lr = 0.001")
+        let samples = "zoos/data/digits.safetensors:test"
+        let mixed = try bench.zoo("path", gelu, tanh, "--data", samples, "--points", "3")
+        #expect(mixed.status == 1 && mixed.errors.contains("different networks"), "\(mixed.errors)")
+        #expect(mixed.errors.contains("gelu") && mixed.errors.contains("tanh"), "\(mixed.errors)")
+        let diverged = try id("diverged = 1")
+        let lost = try bench.zoo("path", diverged, diverged, "--data", samples, "--points", "3")
+        #expect(lost.status == 1 && lost.errors.contains("diverged: tensor"), "\(lost.errors)")
+    }
+
     @Test func wrongRequestsSayWhatToDo() throws {
         let bench = try Workbench()
         let plain = try bench.zoo("path", a, b, "--data", data, "--bn", "recompute")

@@ -223,6 +223,23 @@ enum PhaseCatalog {
         #expect(run.errors.contains("--data"))
     }
 
+    @Test func metricsOfDifferentSamplesDoNotDecideTogether() throws {
+        let bench = try Workbench()
+        let source = bench.file("mixed.tar.gz")
+        try FileManager.default.copyItem(
+            atPath: Repository.path("zoos/\(PhaseCatalog.zoo).tar.gz"), toPath: source)
+        let text = try String(
+            contentsOfFile: Repository.path("zoos/\(PhaseCatalog.zoo).metrics.jsonl"), encoding: .utf8)
+        // Curves on other samples than losses and curvature.
+        let changed = text.replacing("samples=a9eacb8466a6e71e training=", with: "samples=0123456789abcdef training=")
+        #expect(changed != text)
+        try Data(changed.utf8).write(to: URL(fileURLWithPath: bench.file("mixed.metrics.jsonl")))
+        #expect(try bench.zoo("index", source).status == 0)
+        let run = try bench.zoo("phases", "mixed")
+        #expect(run.status == 1 && run.errors.contains("were measured on different samples"), "\(run.errors)")
+        #expect(run.errors.contains("curve_mc on digits-standard:train (samples 0123456789abcdef)"), "\(run.errors)")
+    }
+
     @Test func downstreamStudiesByPhase() throws {
         let bench = try PhaseCatalog.shared.get()
         let arguments = [

@@ -42,6 +42,12 @@ final class Transcript: Sendable {
         #expect(ExitStatus.of(failure) == 3)
     }
 
+    @Test func hintsOfFailedItemsAreSaidOnce() {
+        let items = (1...3).map { PartialFailure.Item("m\($0)", ZooError(.corrupt, "bad", hint: $0 < 3 ? "a" : "b")) }
+        let lines = ErrorReport.lines(PartialFailure(items, of: 3), isVerbose: false)
+        #expect(lines.filter { $0.hasPrefix("hint: ") } == ["hint: a", "hint: b"])
+    }
+
     @Test(arguments: ZooError.Code.allCases)
     func statuses(_ code: ZooError.Code) {
         let expected: Int32 = code == .usage ? 64 : code == .interrupted ? 130 : 1

@@ -183,6 +183,13 @@ import ZooTestSupport
         #expect(try small.plan(zero).problems.contains { $0.contains("sum to zero") })
     }
 
+    @Test func oneMistakeIsSaidOnceForAllTensors() throws {
+        let word = recipe("task_arithmetic", [("A", "weight: abc")], base: "B")
+        #expect(try kitchen.plan(word).problems.filter { $0.contains("found 'abc'") }.count == 1)
+        let dense = recipe("ties", [("A", "weight: 1, density: 1.4")], base: "B")
+        #expect(try kitchen.plan(dense).warnings.filter { $0.contains("density 1.4 of A") }.count == 1)
+    }
+
     @Test func overflowIsAnErrorThatNamesTheTensor() throws {
         let kitchen = Kitchen(models: ["A": model([60_000, 1], [2]), "B": model([60_000, 1], [2])])
         let text = recipe(

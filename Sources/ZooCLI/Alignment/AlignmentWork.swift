@@ -58,6 +58,7 @@ struct AlignmentWork {
     }
 
     func run() throws -> AlignmentReport {
+        try pair.requireFinite()
         let a = try pair.checkpoints[0].open().stateDict(), b = try pair.checkpoints[1].open().stateDict()
         var options = WeightMatching.Options()
         options.seed = session.seed

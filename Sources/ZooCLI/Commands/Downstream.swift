@@ -101,6 +101,17 @@ package struct Downstream: ZooCommand {
         let wanted = try wanted()
         let train = try samples(data, "train", session), test = try samples(test, "test", session)
         let found = try ZooPhases(ZooGrid(grid, session), phases, session)
+        // The gains are set beside phases; whoever reads them must know when those were told from other samples.
+        let others = found.sources.required.filter { name in
+            let known = found.metrics.samples(of: name)
+            return !known.isEmpty && !known.contains("\(train.fingerprint)")
+        }
+        if !others.isEmpty {
+            let names = Set(others.flatMap { found.metrics.datasets(of: $0) }).sorted().joined(separator: ", ")
+            session.warn(
+                "phases are told from \(others.joined(separator: ", ")) measured on \(names), "
+                    + "which are other samples than \(data)")
+        }
         var work = DownstreamWork(found, wanted)
         try work.run(
             train: train, test: test, last: last,

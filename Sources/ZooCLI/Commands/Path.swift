@@ -91,6 +91,7 @@ package struct Path: ZooCommand {
         let pair = try OneArchitecture(
             [resolver.resolveOne(a), resolver.resolveOne(b)], inputShape: samples.inputShape,
             architecture: architecture, settings: set, session: session)
+        try pair.requireFinite()
         if let curve { return try walk(curve, pair, samples, session) }
         let path = try LinearPath(
             pair.graph, pair.checkpoints[0].open(), pair.checkpoints[1].open(), at: LinearPath.grid(points),

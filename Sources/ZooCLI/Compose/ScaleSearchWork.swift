@@ -8,13 +8,13 @@ import ZooTensor
 struct TaskNetwork {
     let graph: ArchitectureGraph
 
-    /// Finds the architecture of the base for the data.
+    /// Finds the architecture of the base for the data; the tasks must be the same network.
     init(_ set: TaskSet, _ options: NetworkOptions, inputShape: [Int], _ session: Session) throws {
         let library = try ArchitectureLibrary(session, explicit: options.architecture, settings: options.set)
-        let chosen = try library.architecture(
-            of: set.base, tensors: set.source.tensorInfos, inputShape: inputShape)
+        let (chosen, owner) = try library.shared(
+            by: [set.base] + set.tasks.map(\.checkpoint), tensors: set.source.tensorInfos, inputShape: inputShape)
         graph = chosen.graph
-        session.detail("\(set.base.label): architecture '\(graph.name)' \(chosen.reason)")
+        session.detail("\(owner.label): architecture '\(graph.name)' \(chosen.reason)")
     }
 
     /// Accuracies and losses of base + Σ scale · vector, for many choices of scales.

@@ -108,6 +108,7 @@ struct TaskSet {
         let start = try resolver.resolveOne(base)
         self.base = start
         source = try start.open()
+        try Self.checkFinite(source, start.label)
         digest = try VectorDigest.of(source)
         if let given = TaskVectorMetadata(source), given.base != nil {
             throw ZooError(
@@ -166,7 +167,9 @@ struct TaskSet {
         if let row = checkpoint.row { return row.model }
         let last = checkpoint.label.split(separator: "/").last.map(String.init) ?? checkpoint.label
         guard let dot = last.lastIndex(of: "."), dot > last.startIndex else { return last }
-        return String(last[..<dot])
+        let stem = String(last[..<dot])
+        // rot90.tau.safetensors is the vector of the task rot90.
+        return stem.hasSuffix(".tau") && stem.count > 4 ? String(stem.dropLast(4)) : stem
     }
 
     private static func task(
@@ -192,6 +195,7 @@ struct TaskSet {
                 name, form, base: base.source.tensorInfos, excluded: ownTensors, ignoresExtra: options.ignoreExtra,
                 ignoresMissing: options.ignoreMissing)
         }
+        try checkFinite(source, checkpoint.label)
         for note in operand.notes { session.note(note) }
         if case .fineTuned = form { try noteBuffers(name, source, base.source, session) }
         var tuned: (any TensorSource)?
@@ -199,6 +203,22 @@ struct TaskSet {
         return Task(
             name: name, checkpoint: checkpoint, operand: operand, digest: try VectorDigest.of(source),
             fineTunedDigest: metadata?.fineTuned, fineTuned: tuned)
+    }
+
+    /// A network that diverged, or a vector made of one, would spoil all that is made with it.
+    ///
+    /// - Throws: `numeric` naming the file and its first tensor that is not finite.
+    private static func checkFinite(_ source: any TensorSource, _ label: String) throws {
+        for info in source.tensorInfos where info.dtype.isFloatingPoint {
+            try Cancellation.check()
+            let count = try source.tensor(named: info.name).nonFiniteCount
+            guard count == 0 else {
+                throw ZooError(
+                    .numeric,
+                    "\(label): tensor '\(info.name)' has \(Quantity.count(count)) elements that are NaN or infinite",
+                    hint: "the network diverged; leave it out or choose an earlier checkpoint")
+            }
+        }
     }
 
     private static func noteBuffers(

@@ -90,6 +90,79 @@ final class ArchitectureLibrary {
         return try result.get()
     }
 
+    /// The one architecture of checkpoints whose tensors have the same names and shapes, and whose it is.
+    ///
+    /// Equal tensors do not make equal networks: activations, strides and padding leave no trace in the weights. Every
+    /// checkpoint that has a configuration says what it is; the others follow the first that does.
+    ///
+    /// - Throws: `mismatch` with two checkpoints and their architectures where the networks differ in more than names.
+    func shared(
+        by checkpoints: [SelectedCheckpoint], tensors: [TensorInfo], inputShape: [Int]
+    ) throws -> (chosen: ChosenArchitecture, owner: SelectedCheckpoint) {
+        guard let first = checkpoints.first else {
+            throw ZooError(.notFound, "no checkpoint is selected", hint: "'zoo query' shows what there is")
+        }
+        try loadConfigs(of: checkpoints)
+        var found: (chosen: ChosenArchitecture, owner: SelectedCheckpoint)?
+        for checkpoint in checkpoints {
+            let beside = try configuration(of: checkpoint)
+            guard beside.count > 0 else { continue }
+            guard let known = found else {
+                let own = try architecture(of: checkpoint, tensors: tensors, inputShape: inputShape, beside: beside)
+                found = (own, checkpoint)
+                continue
+            }
+            let own: ChosenArchitecture
+            do {
+                own = try architecture(of: checkpoint, tensors: tensors, inputShape: inputShape, beside: beside)
+            } catch let error as ZooError where error.code != .interrupted {
+                // A configuration that names no network says as little as none.
+                continue
+            }
+            if let difference = Self.difference(known.chosen.graph, own.graph) {
+                throw ZooError(
+                    .mismatch,
+                    "\(known.owner.label) and \(checkpoint.label) have equal shapes but are different networks: "
+                        + "'\(known.chosen.graph.name)' (\(known.chosen.reason)) and '\(own.graph.name)' "
+                        + "(\(own.reason)); \(difference)",
+                    hint: "choose networks of one architecture, or give all of them one with --architecture or --set")
+            }
+        }
+        if let found { return found }
+        return try (architecture(of: first, tensors: tensors, inputShape: inputShape), first)
+    }
+
+    /// What is known of a checkpoint's network beside its weights: the catalog's configuration, else its folder's.
+    private func configuration(of checkpoint: SelectedCheckpoint) throws -> JSONObject {
+        if let row = checkpoint.row ?? checkpoint.baseRow { return try config(of: row.modelID) }
+        return try TextModel.configuration(beside: checkpoint.label)
+    }
+
+    /// A node without the numbers that only training reads: networks trained with other dropout compute the same.
+    private static func evaluated(_ node: GraphNode) -> GraphNode {
+        var node = node
+        if node.op == .dropout { node.attributes["probability"] = nil }
+        if node.op == .batchNorm { node.attributes["momentum"] = nil }
+        return node
+    }
+
+    /// Where two graphs differ first, in words; nil when they compute the same.
+    private static func difference(_ a: ArchitectureGraph, _ b: ArchitectureGraph) -> String? {
+        for (own, other) in zip(a.nodes.map(evaluated), b.nodes.map(evaluated)) where own != other {
+            guard own.op == other.op else {
+                return "'\(own.name)' is \(own.op.rawValue) in the first and \(other.op.rawValue) in the second"
+            }
+            let (before, after) = (JSONValue.object(own.attributes).text(), JSONValue.object(other.attributes).text())
+            return before == after
+                ? "'\(own.name)' reads other inputs or tensors"
+                : "'\(own.name)' has \(before) in the first and \(after) in the second"
+        }
+        guard a.nodes.count == b.nodes.count else {
+            return "the first has \(a.nodes.count) operations and the second \(b.nodes.count)"
+        }
+        return a.inputs == b.inputs && a.outputs == b.outputs ? nil : "inputs or outputs differ"
+    }
+
     /// Reads the configurations of checkpoints' models in one go; without it each is read by itself.
     func loadConfigs(of checkpoints: [SelectedCheckpoint]) throws {
         let missing = Set(checkpoints.compactMap(\.row?.modelID)).subtracting(configs.keys)

@@ -51,7 +51,8 @@ struct EvaluationRun {
             do {
                 let tensors = try architectures.tensors(of: checkpoint)
                 let chosen = try architectures.architecture(
-                    of: checkpoint, tensors: tensors, inputShape: samples.inputShape)
+                    of: checkpoint, tensors: tensors, inputShape: samples.inputShape,
+                    beside: checkpoint.row == nil ? TextModel.configuration(beside: checkpoint.label) : JSONObject())
                 let group = Group(graph: chosen.graph, tensors: tensors)
                 if groups[group] == nil {
                     order.append(group)

@@ -12,7 +12,7 @@ struct OneArchitecture {
     /// Their network.
     let graph: ArchitectureGraph
 
-    /// Resolves selectors and the architecture of the first checkpoint; all others must have the same tensors.
+    /// Resolves the architecture of the checkpoints, which must have the same tensors and be the same network.
     ///
     /// - Throws: `mismatch` naming the checkpoints that differ; `notFound` for none.
     init(
@@ -25,9 +25,6 @@ struct OneArchitecture {
         }
         self.checkpoints = checkpoints
         tensors = try library.tensors(of: first)
-        let chosen = try library.architecture(of: first, tensors: tensors, inputShape: inputShape)
-        graph = chosen.graph
-        session.detail("\(first.label): architecture '\(graph.name)' \(chosen.reason)")
         let expected = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
         let misfits = try checkpoints.filter { checkpoint in
             let found = try library.tensors(of: checkpoint)
@@ -38,6 +35,29 @@ struct OneArchitecture {
                 .mismatch,
                 "other tensors than \(first.label): \(misfits.prefix(5).map(\.label).joined(separator: ", "))",
                 hint: "'zoo diff A B' shows how two differ")
+        }
+        let found = try library.shared(by: checkpoints, tensors: tensors, inputShape: inputShape)
+        graph = found.chosen.graph
+        session.detail("\(found.owner.label): architecture '\(graph.name)' \(found.chosen.reason)")
+    }
+
+    /// Refuses checkpoints that diverged: whatever is computed from them is NaN.
+    ///
+    /// - Throws: `numeric` naming the first checkpoint with a tensor that is not finite.
+    func requireFinite() throws {
+        for checkpoint in checkpoints {
+            let source = try checkpoint.open()
+            for info in source.tensorInfos where info.dtype.isFloatingPoint {
+                try Cancellation.check()
+                let count = try source.tensor(named: info.name).nonFiniteCount
+                guard count == 0 else {
+                    throw ZooError(
+                        .numeric,
+                        "\(checkpoint.label) diverged: tensor '\(info.name)' has \(Quantity.count(count)) elements "
+                            + "that are NaN or infinite",
+                        hint: "choose a network that did not diverge: 'zoo query' shows them")
+                }
+            }
         }
     }
 }

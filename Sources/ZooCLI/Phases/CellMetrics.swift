@@ -105,6 +105,26 @@ struct CellMetrics {
     /// Whether anything was measured under a name.
     func has(_ name: String) -> Bool { cells.contains { $0.contains { $0[name] != nil } } }
 
+    /// The digests of the samples that a metric was measured on, as far as they are known.
+    func samples(of name: String) -> Set<String> { Set((data[name] ?? [:]).keys).subtracting(["?"]) }
+
+    /// Refuses metrics that decide together and come from different samples; those of unknown samples are let pass.
+    ///
+    /// - Throws: `mismatch` naming metrics and data sets, with the command that measures them again.
+    func checkTogether(_ names: [String], zoo: String) throws {
+        let digests = names.reduce(into: Set<String>()) { $0.formUnion(samples(of: $1)) }
+        guard digests.count > 1 else { return }
+        let found = names.map { name in
+            let parts = (data[name] ?? [:]).map { "\($0.value) (samples \($0.key))" }.sorted()
+            return "\(name) on \(parts.isEmpty ? "no data" : parts.joined(separator: ", "))"
+        }
+        throw ZooError(
+            .mismatch,
+            "zoo '\(zoo)': the metrics that tell phases apart were measured on different samples: "
+                + found.joined(separator: "; "),
+            hint: "measure them on one data set: zoo phases \(zoo) --data DATA:train --test DATA:test")
+    }
+
     /// The names of the data sets that a metric was measured on.
     func datasets(of name: String) -> [String] { Set((data[name] ?? [:]).values).sorted() }
 

@@ -217,6 +217,8 @@ struct PhaseReport {
     func say(_ session: Session) {
         func text(_ value: Double) -> String { Quantity.significant(value, digits: 4) }
         for line in map { session.note(line) }
+        let data = Set(found.sources.required.flatMap { found.metrics.datasets(of: $0) }.filter { $0 != "?" }).sorted()
+        if !data.isEmpty { session.note("measured on \(data.joined(separator: ", "))") }
         let diagram = found.diagram
         var parts: [String] = []
         if let side = diagram.side {

@@ -79,6 +79,7 @@ struct ZooPhases {
                 hint: "'\(command)' measures what is missing")
         }
         try metrics.checkData(of: sources.required + [sources.similarity], zoo: grid.zoo)
+        try metrics.checkTogether(sources.required, zoo: grid.zoo)
         for name in sources.required {
             let lacking = zip(grid.cells, metrics.cells).flatMap { zip($0, $1) }
                 .count { $0.count > 1 && $1[name]?.value == nil }
@@ -91,7 +92,8 @@ struct ZooPhases {
             remarks.append(
                 "phase IV is not divided: there are no values of \(sources.similarity); '\(command)' measures them")
         }
-        for name in metrics.datasets(of: sources.sharpness) where name.hasSuffix(":test") {
+        // A split of a file that holds several data sets is called DATA.test.
+        for name in metrics.datasets(of: sources.sharpness) where name.hasSuffix(":test") || name.hasSuffix(".test") {
             remarks.append("\(sources.sharpness) was measured on \(name); phases are told by training samples")
         }
     }

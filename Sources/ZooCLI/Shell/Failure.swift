@@ -106,6 +106,11 @@ package enum ErrorReport {
             ["zoo: failed: \(oneLine(item.name)): \(oneLine(item.error.message))"]
                 + (isVerbose ? hint(item.error.hint) + causes(item.error) : [])
         }
+        // A hint is mostly the same for all: said once.
+        if !isVerbose {
+            var seen: Set<String> = []
+            lines += shown.flatMap { seen.insert($0.error.hint).inserted ? hint($0.error.hint) : [] }
+        }
         let rest = failure.items.count - shown.count
         if rest > 0 { lines.append("zoo: failed: and \(Quantity.count(rest)) more; --verbose lists them all") }
         lines.append(

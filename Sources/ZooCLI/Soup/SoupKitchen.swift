@@ -40,20 +40,23 @@ struct SoupKitchen {
             throw ZooError(.notFound, "no checkpoint is selected", hint: "'zoo query' shows what there is")
         }
         tensors = try architectures.tensors(of: first)
-        let chosen = try architectures.architecture(of: first, tensors: tensors, inputShape: heldOut.inputShape)
+        try Self.checkFit(checkpoints, tensors, architectures)
+        let (chosen, owner) = try architectures.shared(
+            by: checkpoints, tensors: tensors, inputShape: heldOut.inputShape)
         graph = chosen.graph
-        session.detail("\(first.label): architecture '\(graph.name)' \(chosen.reason)")
+        session.detail("\(owner.label): architecture '\(graph.name)' \(chosen.reason)")
         evaluator = try Evaluator(graph, tensors: tensors, samples: heldOut)
         let recipe = try command.bnData.map { try BatchNormRecipe(data: $0, labels: nil, batch: command.bnBatch) }
         statistics = try recipe?.statistics(chosen.graph, tensors)
         if statistics == nil, BatchNormStatistics.applies(to: graph) {
             session.warn("the network has batch norm and its statistics are averaged; --bn recompute recomputes them")
         }
-        try checkFit(architectures)
     }
 
     /// All checkpoints must have the tensors of the first: reported together, before any is read.
-    private func checkFit(_ architectures: ArchitectureLibrary) throws {
+    private static func checkFit(
+        _ checkpoints: [SelectedCheckpoint], _ tensors: [TensorInfo], _ architectures: ArchitectureLibrary
+    ) throws {
         let expected = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
         let misfits = try checkpoints.filter { checkpoint in
             let found = try architectures.tensors(of: checkpoint)

@@ -33,7 +33,7 @@ struct WiseSweep {
         }
         let samples = try data.samples(data.splits[0])
         let tensors = try architectures.tensors(of: pair[0])
-        let chosen = try architectures.architecture(of: pair[0], tensors: tensors, inputShape: samples.inputShape)
+        let (chosen, _) = try architectures.shared(by: pair, tensors: tensors, inputShape: samples.inputShape)
         let evaluator = try Evaluator(chosen.graph, tensors: tensors, samples: samples)
         let sources = try pair.map { try $0.open() }
         let names = pair.map(\.label)

@@ -81,7 +81,9 @@ public struct MetricFile: Sendable {
         var numbers: [Int64: Int] = [:]
         for id in Set(findings.compactMap(\.row.run)).sorted() {
             numbers[id] = runs.count
-            runs.append(try catalog.run(id))
+            var run = try catalog.run(id)
+            run.command = Self.published(run.command)
+            runs.append(run)
         }
         for row in findings.map(\.row) {
             guard let place = places[row.checkpoint], place < rows.count else { continue }
@@ -98,6 +100,25 @@ public struct MetricFile: Sendable {
                 .notFound, "nothing was measured on the \(rows.count) checkpoints",
                 hint: "'zoo landscape' and 'zoo phases --data' measure")
         }
+    }
+
+    /// A command without the options that say where a picture or result was written: places on one machine, which have
+    /// no part in what was measured.
+    static func published(_ command: String) -> String {
+        var words: [Substring] = []
+        var skips = false, isQuoted = false
+        for word in command.split(separator: " ", omittingEmptySubsequences: false) {
+            if skips {
+                // A path with spaces is in quotes and ends where they do.
+                isQuoted = (isQuoted || word.hasPrefix("'")) && !word.hasSuffix("'")
+                skips = isQuoted
+            } else if ["--figure", "--output", "-o"].contains(word) {
+                skips = true
+            } else if !word.hasPrefix("--figure="), !word.hasPrefix("--output=") {
+                words.append(word)
+            }
+        }
+        return words.joined(separator: " ")
     }
 
     /// Writes the lines.

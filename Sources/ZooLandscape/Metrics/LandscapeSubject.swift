@@ -66,7 +66,7 @@ public struct LandscapeSubject: Sendable {
         }
         return try metrics.flatMap { metric in
             do { return try metric.measure(self).map(Self.checked) } catch let error as ZooError
-                where error.code == .numeric || error.code == .unsupported
+                where [.numeric, .unsupported, .limit].contains(error.code)
             { return [Measurement(metric.name, nil, isConverged: false, reason: error.message)] }
         }
     }
@@ -75,6 +75,7 @@ public struct LandscapeSubject: Sendable {
         guard let value = measurement.value, !value.isFinite else { return measurement }
         var measurement = measurement
         measurement.value = nil
+        measurement.isConverged = false
         measurement.reason = "not finite"
         return measurement
     }

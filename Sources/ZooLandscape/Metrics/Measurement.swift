@@ -8,7 +8,7 @@ public struct Measurement: Sendable, Hashable {
     public var error: Double?
     /// Products, gradients or draws that it took; nil where that says nothing.
     public var iterations: Int?
-    /// False when a rule for stopping was not met.
+    /// False when a rule for stopping was not met, or there is no value.
     public var isConverged: Bool
     /// Why there is no value, or what is wrong with it.
     public var reason: String?
@@ -22,7 +22,8 @@ public struct Measurement: Sendable, Hashable {
         self.value = value
         self.error = error
         self.iterations = iterations
-        self.isConverged = isConverged
+        // What has no value has not converged to one.
+        self.isConverged = isConverged && value != nil
         self.reason = reason
     }
 

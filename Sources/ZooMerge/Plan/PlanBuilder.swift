@@ -28,6 +28,8 @@ struct PlanBuilder {
     var rowPlans: [[VocabularyPlan.Member]: RowPlan] = [:]
     private var counts: [[String: Int]] = []
     private var listed: [String: Int] = [:]
+    /// Parameters, with their models, whose values were found unusable.
+    private var misfits: Set<String> = []
     /// Problems of one kind past this many are counted, not listed.
     private static let most = 20
 
@@ -398,7 +400,20 @@ struct PlanBuilder {
                 }
                 continue
             }
-            if let fault = Self.misfit(value, parameter) { problem(fault, kind: "unusable parameters") }
+            if let fault = Self.misfit(value, parameter) {
+                // The same value for every tensor is one mistake.
+                let owner = entry.map { " of \(plan.inputs[$0.input].label)" } ?? ""
+                if misfits.insert("\(parameter.name)\(owner)").inserted {
+                    problem(fault + owner, kind: "unusable parameters")
+                }
+            }
+            // More than all cannot stay; recipes for mergekit may say it, which takes it as 1.
+            if parameter.name == "density", case .number(let share) = value, share > 1 + 1e-9, share.isFinite {
+                let owner = entry.map { " of \(plan.inputs[$0.input].label)" } ?? ""
+                if misfits.insert("density above 1\(owner)").inserted {
+                    plan.warnings.append("density \(share)\(owner) is no share: above 1 all values stay, as at 1")
+                }
+            }
             result.values[parameter.name] = value
         }
         return result
