@@ -67,8 +67,8 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
     package init(_ value: JSONValue) throws {
         if let members = value.object?.members, members.count > 1 {
             throw ZooError(
-                .usage, "transform: expected one name and its number, found \(value.text())",
-                hint: "list them: [\(members.map { "{\($0.key): \($0.value.text())}" }.joined(separator: ", "))]")
+                .usage, "transform: expected one name and its number, found \(members.count): \(value.text())",
+                hint: "list several: [{dim: 0.5}, {shift: 2}]")
         }
         // What `description` writes, `dim=0.25`, is read too.
         let words = (value.string ?? "").split(separator: "=", maxSplits: 1).map(String.init)

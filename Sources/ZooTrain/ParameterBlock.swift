@@ -67,7 +67,8 @@ package final class ParameterBlock {
     var nonFiniteName: String? {
         names.first { name in
             guard let slot = slots[name] else { return false }
-            return UnsafeBufferPointer(start: pointer(slot), count: slot.count).contains { !$0.isFinite }
+            let values = UnsafeBufferPointer<Float>(start: memory + slot.start, count: slot.count)
+            return values.contains { !$0.isFinite }
         }
     }
 

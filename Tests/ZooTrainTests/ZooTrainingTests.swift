@@ -129,6 +129,18 @@ import ZooTrain
         #expect(error.message.contains("broken.safetensors") && error.message.contains("module_list.11.bias"))
     }
 
+    @Test func statesAreWrittenAsCheckpointsAre() throws {
+        let folder = try TemporaryFolder()
+        var state = StateDict()
+        state["b"] = Tensor([Float(1), 2, 3], shape: [3])
+        state["a"] = Tensor([Int64(7)], shape: [])
+        let plain = folder.file("plain.safetensors"), whole = folder.file("whole.safetensors")
+        try SafetensorsWriter.write(state, to: plain, metadata: ["trial": "t"])
+        try SafetensorsWriter.writeUninterrupted(state, to: whole, metadata: ["trial": "t"])
+        let written = try Data(contentsOf: URL(fileURLWithPath: whole))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: plain)) == written)
+    }
+
     @Test func checkpointsOfAnotherRunAreRemoved() throws {
         let folder = try TemporaryFolder()
         let text = """

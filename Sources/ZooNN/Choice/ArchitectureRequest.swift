@@ -107,9 +107,15 @@ struct FamilyNumbers {
 
     /// A whole number that must be known.
     ///
-    /// - Throws: `notFound` saying how to state it.
+    /// - Throws: `notFound` saying how to state it; `mismatch` for a number that no network has.
     func integer(_ name: String, of family: String) throws -> Int {
-        guard let number = value(name)?.int, number > 0 else {
+        if let stated = value(name), stated.int.map({ $0 < 1 || $0 > GraphNode.largestAttribute }) ?? true {
+            throw ZooError(
+                .mismatch,
+                "\(family): '\(name)': expected a whole number from 1 to \(GraphNode.largestAttribute), "
+                    + "found \(stated.text())")
+        }
+        guard let number = value(name)?.int else {
             throw ZooError(
                 .notFound, "\(family): the number of \(name) cannot be read off the weights",
                 hint: "state it with --set \(name)=N, or catalog the model together with its config.json")
@@ -139,7 +145,19 @@ struct FamilyNumbers {
     ///
     /// - Throws: `notFound` when neither data nor file says them.
     func input(of family: String) throws -> [Int] {
-        if let extents = stated["input"]?.array?.compactMap(\.int), !extents.isEmpty { return extents }
+        if let value = stated["input"], value != .null {
+            let extents = value.array?.compactMap(\.int) ?? []
+            guard !extents.isEmpty, extents.count == value.array?.count,
+                extents.allSatisfy({ $0 > 0 && $0 <= GraphNode.largestAttribute })
+            else {
+                throw ZooError(
+                    .mismatch,
+                    "\(family): 'input': expected a list of whole numbers from 1 to \(GraphNode.largestAttribute), "
+                        + "found \(value.text())",
+                    hint: "state them with --set input=[C,H,W]")
+            }
+            return extents
+        }
         guard let inputShape else {
             throw ZooError(
                 .notFound, "\(family): the extents of an input cannot be read off the weights",
