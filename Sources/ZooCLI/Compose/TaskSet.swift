@@ -208,7 +208,7 @@ struct TaskSet {
     /// A network that diverged, or a vector made of one, would spoil all that is made with it.
     ///
     /// - Throws: `numeric` naming the file and its first tensor that is not finite.
-    private static func checkFinite(_ source: any TensorSource, _ label: String) throws {
+    static func checkFinite(_ source: any TensorSource, _ label: String) throws {
         for info in source.tensorInfos where info.dtype.isFloatingPoint {
             try Cancellation.check()
             let count = try source.tensor(named: info.name).nonFiniteCount

@@ -21,6 +21,8 @@ struct VectorWriting {
         let resolver = SelectorResolver(catalogPath: session.catalogPath)
         let base = try resolver.resolveOne(command.base), tuned = try resolver.resolveOne(command.fineTuned)
         let source = try base.open(), other = try tuned.open()
+        try TaskSet.checkFinite(source, base.label)
+        try TaskSet.checkFinite(other, tuned.label)
         var options = TaskVectorDifference.Options()
         options.ignoresExtra = command.ignoreExtra
         options.ignoresMissing = command.ignoreMissing
