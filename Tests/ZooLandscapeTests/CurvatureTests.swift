@@ -29,6 +29,7 @@ import ZooTestSupport
         let ends = try LargestEigenvalues(matrix(regression), count: 2, tolerance: 1e-10)
         #expect(abs(ends.values[0].value - high) < 1e-9 && ends.values[0].isConverged)
         #expect(abs(ends.values[1].value - low) < 1e-9)
+        #expect(abs(try LargestEigenvalues.smallest(of: matrix(regression), tolerance: 1e-10).value - low) < 1e-9)
         let power = try PowerIteration(matrix(regression), count: 2, tolerance: 1e-9)
         #expect(abs(power.eigenvalues[0].value - high) < 1e-6)
         #expect(abs(power.eigenvalues[1].value - low) < 1e-6)
