@@ -203,14 +203,17 @@ struct ComposeWork {
         defer { progress.finish() }
         progress.advance(by: learner.state.round)
         let groups = problem.space.groups
+        // The learner's own state is amid a round when it is stopped: going on from there would repeat steps.
+        var finished = learner.state
         do {
             try learner.run(gradient: gradient, evaluate: evaluate) { current in
+                finished = current
                 try state.save(current, of: label)
                 log.add(label, current, groups, parts: problem.space.parts)
                 if current.round > 0 { progress.advance() }
             }
         } catch {
-            try state.save(learner.state, of: label, now: true)
+            try state.save(finished, of: label, now: true)
             throw error
         }
         try state.save(learner.state, of: label)
