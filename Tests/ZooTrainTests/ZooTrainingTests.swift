@@ -70,6 +70,41 @@ import ZooTrain
         }
     }
 
+    /// Relabelled classes and turned inputs: two logits, a loss that falls far, the same bytes on one thread and on two.
+    @Test func transformersLearnTheirTasks() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: sight
+            data: {path: digits.safetensors}
+            architecture: {family: vit, patch: 4, dim: 16, depth: 1, heads: 4, mlp_ratio: 2}
+            optimizer: {name: adam, lr: 0.01}
+            epochs: 30
+            batch_size: 16
+            grid: {classes: [[7, 2], [0, 1]], transform: [[], rot90], relabel: [true]}
+            checkpoints: {every: 15, format: safetensors}
+            """
+        for jobs in [1, 2] {
+            let outcomes = try training(text, folder.file("\(jobs)"), count: 200).run(jobs: jobs) { _, _ in }
+            for outcome in outcomes {
+                guard case .trained = outcome else { return #expect(Bool(false), "\(outcome)") }
+            }
+        }
+        let files = try Self.files(folder.file("1/sight"))
+        #expect(try Self.files(folder.file("2/sight")) == files)
+        let results = files.filter { $0.key.hasSuffix("result.json") }
+        #expect(results.count == 4)
+        for (name, bytes) in results {
+            let lines = try String(decoding: bytes, as: UTF8.self).split(separator: "\n").map {
+                try JSONParser.parse(String($0))
+            }
+            #expect(abs(try #require(lines.first?["train_loss"]?.double) - 0.693) < 0.1, "\(name)")
+            #expect(try #require(lines.last?["train_loss"]?.double) < 0.1, "\(name)")
+        }
+        let model = try #require(files.keys.first { $0.hasSuffix("checkpoint_000030/model.safetensors") })
+        let source = try CheckpointFile.open(folder.file("1/sight/\(model)")).source
+        #expect(source.tensorInfos.first { $0.name == "head.weight" }?.shape == [2, 16])
+    }
+
     @Test func divergenceEndsATrialAndKeepsItsLastFiniteEpoch() throws {
         let folder = try TemporaryFolder()
         let text = """
