@@ -10,7 +10,7 @@ let package = Package(
             name: "ZooKit",
             targets: [
                 "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooData", "ZooTokenizers", "ZooCatalog",
-                "ZooMerge", "ZooLandscape", "ZooRetrieval", "ZooTrain", "ZooReport",
+                "ZooMerge", "ZooLandscape", "ZooRetrieval", "ZooPrune", "ZooTrain", "ZooReport",
             ]),
         // The engine without checkpoints, data and commands.
         .library(name: "ZooEngine", targets: ["ZooBase", "ZooTensor", "ZooAutodiff"]),
@@ -82,6 +82,8 @@ let package = Package(
 
         .target(name: "ZooRetrieval", dependencies: ["ZooNN"]),
 
+        .target(name: "ZooPrune", dependencies: ["ZooNN", "ZooFormats", "ZooTokenizers"]),
+
         // MARK: Training
 
         .target(name: "ZooTrain", dependencies: ["ZooNN", "ZooFormats"]),
@@ -92,9 +94,9 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooReport", "ZooRetrieval",
-                "ZooTokenizers",
-                "ZooTrain", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooPrune", "ZooReport",
+                "ZooRetrieval", "ZooTokenizers", "ZooTrain",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "zoo", dependencies: ["ZooCLI"]),
 
@@ -129,6 +131,7 @@ let package = Package(
             exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooTestModels", "ZooTestSupport"]),
         .testTarget(
             name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

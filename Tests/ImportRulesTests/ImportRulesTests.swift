@@ -21,11 +21,14 @@ import ZooTestSupport
         "ZooMerge": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "CZooKernels", "Yams"],
         "ZooLandscape": ["ZooBase", "ZooTensor", "ZooNN"],
         "ZooRetrieval": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN"],
+        "ZooPrune": [
+            "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooTokenizers", "CZooKernels",
+        ],
         "ZooTrain": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats"],
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
             "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooReport",
-            "ZooNN", "ZooRetrieval", "ZooTokenizers", "ZooTrain",
+            "ZooNN", "ZooPrune", "ZooRetrieval", "ZooTokenizers", "ZooTrain",
             "CZooKernels",
             "ArgumentParser",
         ],

@@ -31,6 +31,7 @@ package struct Zoo: ParsableCommand {
         Phases.self,
         Downstream.self,
         Retrieve.self,
+        Prune.self,
         Plot.self,
         Export.self,
         Doctor.self,
