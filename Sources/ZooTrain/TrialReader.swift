@@ -20,6 +20,10 @@ struct TrialReader {
         settings.frozen = root.texts("freeze") ?? []
         settings.classes = root.counts("classes")
         settings.isRelabelled = root.flag("relabel") ?? false
+        if let classes = settings.classes {
+            if classes.isEmpty { root.fault("classes", "expected at least one class") }
+            if Set(classes).count < classes.count { root.fault("classes", "a class is listed twice") }
+        }
         if settings.isRelabelled, settings.classes == nil { root.fault("relabel", "goes with a list of classes") }
         readArchitecture()
         readOptimizer()

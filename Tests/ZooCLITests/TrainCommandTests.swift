@@ -65,6 +65,66 @@ import ZooTestSupport
         for (name, bytes) in expected { #expect(found[name] == bytes, "\(name)") }
     }
 
+    /// While a zoo grows a second run is refused; an interrupt catalogs what is finished; a damaged state is thrown away
+    /// and the one before it gone on from, or the trial begun again, to the same bytes.
+    @Test(.timeLimit(.minutes(3))) func runsKeepOutOfEachOthersWayAndSurviveDamage() throws {
+        let bench = try Workbench()
+        let manifest = try manifest(bench, epochs: 120)
+        let whole = try bench.zoo("train", manifest, "--to", bench.file("whole"), "--no-index", "-q")
+        #expect(whole.status == 0, "\(whole.errors)")
+        let arguments = ["train", manifest, "--to", bench.file("cut"), "--jobs", "1"]
+        let growing = bench.file("cut/.tiny.growing"), zoo = bench.file("cut/tiny")
+        func names(_ folder: String) -> [String] {
+            (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        }
+        func states() -> [String] {
+            names(growing).map { "\(growing)/\($0)/state.safetensors" }.filter(FileManager.default.fileExists)
+        }
+        /// Starts a run, waits and interrupts it.
+        func interrupt(when isTime: () throws -> Bool) throws {
+            let process = try ZooProgram.start(arguments, environment: bench.environment)
+            for _ in 0..<6000 {
+                if try isTime() || !process.isRunning { break }
+                usleep(5_000)
+            }
+            process.interrupt()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 130)
+        }
+        func cut(_ path: String) throws {
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+            try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: path))
+        }
+        var wasRefused = false
+        try interrupt {
+            if !wasRefused, FileManager.default.fileExists(atPath: growing + "/.lock") {
+                let second = try bench.zoo(arguments)
+                #expect(second.status == 1 && second.errors.contains("is growing this zoo"), "\(second.errors)")
+                wasRefused = true
+            }
+            return names(zoo).count >= 1 && names(growing).contains { $0 != ".lock" }
+        }
+        #expect(wasRefused && !FileManager.default.fileExists(atPath: growing + "/.lock"))
+        #expect(try bench.number("SELECT count(*) FROM model") == names(zoo).count)
+        // The first state is cut: there is none before it.
+        let first = try #require(states().first)
+        try cut(first)
+        let start = Date()
+        try interrupt { Date().timeIntervalSince(start) > 0.2 }
+        let second = try #require(states().first)
+        let former = second.replacingOccurrences(of: "state.safetensors", with: "state.former.safetensors")
+        let again = Date()
+        try interrupt { Date().timeIntervalSince(again) > 0.2 }
+        let hasFormer = FileManager.default.fileExists(atPath: former)
+        if hasFormer { try cut(second) }
+        let last = try bench.zoo(arguments)
+        #expect(last.status == 0, "\(last.errors)")
+        #expect(last.errors.contains("the saved state is damaged") == hasFormer, "\(last.errors)")
+        let expected = try files(bench.file("whole/tiny")), found = try files(zoo)
+        #expect(Set(expected.keys) == Set(found.keys))
+        for (name, bytes) in expected { #expect(found[name] == bytes, "\(name)") }
+    }
+
     @Test func theZooIsInTheCatalogAndPacked() throws {
         let bench = try Workbench()
         let manifest = try manifest(bench, epochs: 3)

@@ -185,9 +185,7 @@ package final class ComposedNetwork<Scalar: CoefficientScalar> {
     ///
     /// - Throws: `mismatch` for labels without a logit.
     package func evaluation(_ theta: [UnsafePointer<Scalar>], _ samples: Samples) throws -> Evaluation {
-        if let label = samples.labels.max(), label >= classes {
-            throw ZooError(.mismatch, "label \(label) in the data set; the network has \(classes) classes")
-        }
+        try samples.check(classes: classes)
         var total = Evaluation(loss: 0, correctCount: 0, count: samples.count)
         let inputs = (samples.inputs as? [Scalar]) ?? samples.inputs.map { Scalar($0) }
         try logits(theta, inputs: inputs, count: samples.count) { place, row in

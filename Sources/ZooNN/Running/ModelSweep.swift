@@ -48,22 +48,15 @@ public final class ModelSweep: Sendable {
         _ graph: ArchitectureGraph, tensors: [TensorInfo], samples: Samples, loss: LossFunction = .crossEntropy(),
         batch: Int = Evaluator.defaultBatch
     ) throws {
-        guard let input = graph.inputs.first, input.shape == samples.inputShape else {
-            throw ZooError(
-                .mismatch,
-                "architecture '\(graph.name)' reads inputs of shape \(graph.inputs.first?.shape ?? []), the data set "
-                    + "has \(samples.inputShape)")
+        guard let input = graph.inputs.first else {
+            throw ZooError(.mismatch, "architecture '\(graph.name)' has no inputs")
         }
+        try samples.check(shape: input.shape, of: graph.name)
         let batches = SampleBatches(samples, wanted: max(1, batch), inputName: input.name)
         programs = try NetworkPrograms(graph, tensors: tensors, loss: loss, batch: batches.size)
         runner = BatchRunner(programs: programs, batches: batches)
         guard loss.readsLabels else { return }
-        guard !samples.labels.isEmpty else {
-            throw ZooError(.mismatch, "the data set has no labels; \(loss.name) needs them")
-        }
-        if let label = samples.labels.max(), label >= programs.classes {
-            throw ZooError(.mismatch, "label \(label) in the data set; the network has \(programs.classes) classes")
-        }
+        try samples.check(classes: programs.classes, for: loss.name)
     }
 
     /// Prepares the work on sequences of tokens: the loss is the cross-entropy of the next token, averaged over all
