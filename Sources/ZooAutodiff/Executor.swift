@@ -15,8 +15,8 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
     /// The program that this runs.
     public let compiled: CompiledProgram<Scalar>
     private let arena: UnsafeMutableRawPointer
-    private let table: UnsafeMutablePointer<UnsafeMutableRawPointer>
-    private let scratch: UnsafeMutableRawPointer
+    let table: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    let scratch: UnsafeMutableRawPointer
     private let parameters: [Int], reals: [Int], indices: [(id: Int, count: Int, bound: Int?)]
     private let aliases: [(id: Int, buffer: Int)]
     private var isBound = false
@@ -70,12 +70,17 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
     /// - Throws: `mismatch` when the number of pointers is not the number of parameters; `unsupported` when the program
     ///   needs OpenBLAS and it is not installed.
     public func bind(parameters pointers: [UnsafePointer<Scalar>]) throws {
+        try point(parameters: pointers)
+        for kernel in compiled.prologue { kernel(table, scratch) }
+    }
+
+    /// Binds weights without computing what depends on them.
+    func point(parameters pointers: [UnsafePointer<Scalar>]) throws {
         if compiled.usesBLAS { try BLASLibrary.load() }
         guard pointers.count == parameters.count else {
             throw misfit("bind", "\(pointers.count) arrays for \(parameters.count) parameters")
         }
         for (id, pointer) in zip(parameters, pointers) { table[id] = UnsafeMutableRawPointer(mutating: pointer) }
-        for kernel in compiled.prologue { kernel(table, scratch) }
         isBound = true
     }
 
