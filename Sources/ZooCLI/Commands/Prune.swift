@@ -8,7 +8,9 @@ package struct Prune: ParsableCommand {
         subcommands: commands)
 
     /// A new subcommand is one file in this folder and one line below.
-    package static let commands: [any ParsableCommand.Type] = []
+    package static let commands: [any ParsableCommand.Type] = [
+        PruneEvaluate.self
+    ]
 
     package init() {}
 }
