@@ -22,6 +22,7 @@ package struct Prune: ParsableCommand {
         PruneMaskCommand.self,
         PruneStructured.self,
         PruneRetrain.self,
+        PruneEvaluate.self,
         PruneExport.self,
         PruneBench.self,
     ]
