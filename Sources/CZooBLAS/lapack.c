@@ -12,6 +12,28 @@ typedef void (*stev_function)(const char *, const int *, double *, double *, dou
 typedef void (*gesdd_function)(const char *, const int *, const int *, double *, const int *, double *, double *,
                                const int *, double *, const int *, double *, const int *, int *, int *, size_t);
 
+typedef void (*potrf_function)(const char *, const int *, double *, const int *, int *, size_t);
+
+int32_t zoo_inverse_upper_cholesky(int32_t n, double *a) {
+    // The factorisation and the inverse take the same arguments.
+    potrf_function potrf, potri;
+    *(void **)&potrf = zoo_blas_symbol("dpotrf_");
+    *(void **)&potri = zoo_blas_symbol("dpotri_");
+    if (potrf == NULL || potri == NULL) return ZOO_LAPACK_MISSING;
+    if (n == 0) return 0;
+    int info = 0;
+    potrf("L", &n, a, &n, &info, 1);
+    if (info != 0) return info;
+    potri("L", &n, a, &n, &info, 1);
+    if (info != 0) return info;
+    // By columns the lower triangle is the upper one by rows, so the lower factor is the upper one, too.
+    potrf("L", &n, a, &n, &info, 1);
+    if (info != 0) return info;
+    for (int32_t row = 1; row < n; row++)
+        for (int32_t column = 0; column < row; column++) a[(size_t)row * n + column] = 0;
+    return 0;
+}
+
 int32_t zoo_dsyevd(int32_t n, double *a, double *values, bool wants_vectors) {
     syevd_function syevd;
     *(void **)&syevd = zoo_blas_symbol("dsyevd_");

@@ -85,6 +85,19 @@ public enum LinearAlgebra {
         return (u, values, vt)
     }
 
+    /// The upper factor U, row by row, of the inverse of a symmetric positive definite matrix: A⁻¹ = UᵀU.
+    ///
+    /// - Throws: `numeric` when the matrix is not positive definite.
+    public static func inverseUpperCholesky(_ matrix: [Double], size n: Int) throws -> [Double] {
+        precondition(matrix.count == n * n)
+        var a = matrix
+        try BLASLibrary.load()
+        let code = zoo_inverse_upper_cholesky(Int32(n), &a)
+        guard code <= 0 else { throw ZooError(.numeric, "the matrix is not positive definite (row \(code))") }
+        try check(code, "dpotrf")
+        return a
+    }
+
     private static func check(_ code: Int32, _ routine: String) throws {
         switch code {
         case 0: return

@@ -62,4 +62,42 @@ import ZooTestSupport
         let bare = try bench.zoo("embed", model, "--text", "a")
         #expect(bare.status == 1 && bare.errors.contains("tokenizer"), "\(bare.errors)")
     }
+
+    /// Decoders as sentence-transformers saves them, against its own vectors (`Fixtures/make_embedders.py`): the last
+    /// token behind padding on the left, and the mean of the real tokens.
+    @Test(arguments: ["qwen2-last", "llama-mean"])
+    func decodersEmbedAsSentenceTransformersDoes(_ name: String) throws {
+        let bench = try Workbench()
+        let folder = Repository.path("Tests/ZooCLITests/Fixtures/embedders/\(name)")
+        let golden = try JSONParser.parse(Bytes(mapping: folder + ".json"))
+        let texts = try #require(golden["texts"]?.array).compactMap(\.string)
+        let report = try bench.json(["embed", folder] + texts.flatMap { ["--text", $0] })
+        let found = try #require(report["vectors"]?.array).flatMap { $0.array?.compactMap(\.double) ?? [] }
+        for key in ["vectors", "one_by_one"] {
+            let wanted = try #require(golden[key]?.array).flatMap { $0.array?.compactMap(\.double) ?? [] }
+            #expect(found.count == wanted.count && found.count == texts.count * 16)
+            for (a, b) in zip(found, wanted) { #expect(abs(a - b) < 1e-5) }
+        }
+    }
+
+    @Test func poolingThatIsNotKnownIsRefused() throws {
+        let bench = try Workbench()
+        let model = bench.file("model")
+        try FileManager.default.copyItem(
+            atPath: Repository.path("Tests/ZooCLITests/Fixtures/embedders/qwen2-last"), toPath: model)
+        let before = try bench.json("embed", model, "--text", "stack")["vectors"]
+        func pooling(_ text: String) throws { try AtomicFile.write(model + "/1_Pooling/config.json", Array(text.utf8)) }
+        // As older versions of sentence-transformers write it.
+        try pooling(
+            #"{"word_embedding_dimension": 16, "pooling_mode_mean_tokens": false, "pooling_mode_lasttoken": true}"#)
+        #expect(try bench.json("embed", model, "--text", "stack")["vectors"] == before)
+        for (text, word) in [
+            (#"{"pooling_mode": "weightedmean"}"#, "weightedmean"), (#"{"pooling_mode": "cls"}"#, "cls"),
+            (#"{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true}"#, "mean and max"),
+        ] {
+            try pooling(text)
+            let run = try bench.zoo("embed", model, "--text", "stack")
+            #expect(run.status == 1 && run.errors.contains(word), "\(run.errors)")
+        }
+    }
 }

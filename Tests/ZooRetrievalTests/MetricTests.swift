@@ -1,4 +1,5 @@
 import Testing
+import ZooBase
 import ZooRetrieval
 
 @Suite struct MetricTests {

@@ -33,6 +33,9 @@ enum {
     ZOO_LAPACK_MEMORY = -1001,
 };
 
+/// Replaces a symmetric positive definite n × n matrix by the upper factor U of its inverse, A⁻¹ = UᵀU, by rows.
+int32_t zoo_inverse_upper_cholesky(int32_t n, double *a);
+
 /// Eigenvalues, ascending, of a symmetric matrix n x n, which is overwritten: with the eigenvectors, row by row, when
 /// `wants_vectors`. Returns 0, LAPACK's code, or one of the above; so do the others.
 int32_t zoo_dsyevd(int32_t n, double *a, double *values, bool wants_vectors);

@@ -67,29 +67,54 @@ struct TextModel {
         let folder = Self.folder(checkpoint.place ?? path)
         var config = try folder.map { try Self.object($0 + "/config.json") } ?? JSONObject()
         let pooling = try folder.map { try Self.object($0 + "/1_Pooling/config.json") } ?? JSONObject()
-        if pooling["pooling_mode_cls_token"]?.bool == true {
-            config["pooling"] = "cls"
-        } else if pooling["pooling_mode_lasttoken"]?.bool == true {
-            config["pooling"] = "last"
-        } else if pooling["pooling_mode_max_tokens"]?.bool == true {
-            throw ZooError(.unsupported, "\(path): pooling by maximum is not supported")
-        }
+        let stated = try Self.pooling(pooling, path)
+        if let stated { config["pooling"] = .string(stated) }
         for (key, value) in defaults where config[key] == nil { config[key] = value }
         let source = try checkpoint.open()
         let known = try ArchitectureLibrary(session, explicit: architecture, settings: settings)
         graph = try known.architecture(of: checkpoint, tensors: source.tensorInfos, inputShape: [], beside: config)
             .graph
+        if let stated, let op = Self.poolingOperators[stated], !graph.nodes.contains(where: { $0.op == op }) {
+            throw ZooError(
+                .unsupported,
+                "\(path): architecture '\(graph.name)' has no pooling '\(stated)' of 1_Pooling/config.json")
+        }
         guard let place = tokenizer ?? folder else {
             throw ZooError(
                 .notFound, "\(path) has no folder with a tokenizer", hint: "name one with --tokenizer FOLDER")
         }
         self.tokenizer = try Tokenizer(folder: place)
         let sentence = try folder.map { try Self.object($0 + "/sentence_bert_config.json") } ?? JSONObject()
-        let stated = sentence["max_seq_length"]?.int ?? config["max_position_embeddings"]?.int
+        let longest = sentence["max_seq_length"]?.int ?? config["max_position_embeddings"]?.int
         encoder = try TextEncoder(
-            graph, source: source, maximumLength: stated.flatMap { $0 > 0 ? $0 : nil }, batch: batch)
+            graph, source: source, maximumLength: longest.flatMap { $0 > 0 ? $0 : nil }, batch: batch)
         maximumLength = encoder.maximumLength
         label = path
+    }
+
+    private static let poolingOperators: [String: GraphOperator] = [
+        "cls": .selectToken, "mean": .meanTokens, "last": .lastToken,
+    ]
+
+    /// What `1_Pooling/config.json` asks for: `pooling_mode` as a word, or a flag for each way; nil when it says nothing.
+    private static func pooling(_ config: JSONObject, _ path: String) throws -> String? {
+        let flags = [
+            ("pooling_mode_cls_token", "cls"), ("pooling_mode_lasttoken", "lasttoken"),
+            ("pooling_mode_mean_tokens", "mean"), ("pooling_mode_max_tokens", "max"),
+            ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
+            ("pooling_mode_weightedmean_tokens", "weightedmean"),
+        ]
+        let stated = config["pooling_mode"]?.string.map { [$0] }
+        let asked = stated ?? flags.filter { config[$0.0]?.bool == true }.map { $0.1 }
+        guard let mode = asked.first else { return nil }
+        let known = ["cls": "cls", "lasttoken": "last", "mean": "mean"]
+        guard asked.count == 1, let name = known[mode] else {
+            throw ZooError(
+                .unsupported,
+                "\(path): 1_Pooling/config.json › pooling › expected mean, cls or lasttoken › found "
+                    + asked.joined(separator: " and "))
+        }
+        return name
     }
 
     private static func folder(_ path: String) -> String? {

@@ -27,6 +27,7 @@ public enum CheckpointReaders {
         Registration(GGUFReader.self, "gguf"),
         Registration(HDF5Reader.self, "h5", "hdf5", "hdf"),
         Registration(NpyReader.self, "npy"),
+        Registration(CompactReader.self),
         Registration(SafetensorsReader.self, "safetensors"),
     ]
 

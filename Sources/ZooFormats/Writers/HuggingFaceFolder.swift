@@ -12,6 +12,10 @@ public struct HuggingFaceFolder: Sendable {
     public enum File: Sendable {
         /// Text to write.
         case text(String)
+        /// Bytes to write.
+        case bytes([UInt8])
+        /// Tensors to write as safetensors.
+        case tensors(StateDict)
         /// A file to copy.
         case copy(of: String)
     }
@@ -61,10 +65,12 @@ public struct HuggingFaceFolder: Sendable {
         var names = try SafetensorsWriter.writeSharded(
             source, toFolder: temporary, maximumShardBytes: maximumShardBytes, metadata: metadata, jobs: jobs,
             indexMetadata: metadata.filter { $0.key != "format" }, stem: stem, progress: progress)
-        try Self.verify(source, temporary)
+        try Self.verify(source, temporary, names)
         for (name, file) in files {
             switch file {
             case .text(let text): try AtomicFile.write("\(temporary)/\(name)", Array(text.utf8))
+            case .bytes(let bytes): try AtomicFile.write("\(temporary)/\(name)", bytes)
+            case .tensors(let state): try SafetensorsWriter.write(state, to: "\(temporary)/\(name)")
             case .copy(let path):
                 let bytes = try Bytes(mapping: path)
                 let copy = try AtomicFile("\(temporary)/\(name)")
@@ -100,6 +106,8 @@ public struct HuggingFaceFolder: Sendable {
         return files.reduce(weights) { sum, entry in
             switch entry.file {
             case .text(let text): return sum + text.utf8.count
+            case .bytes(let bytes): return sum + bytes.count
+            case .tensors(let state): return sum + state.tensorInfos.reduce(0) { $0 + $1.byteCount + 192 }
             case .copy(let path):
                 let attributes = try? FileManager.default.attributesOfItem(atPath: path)
                 return sum + ((attributes?[.size] as? Int) ?? 0)
@@ -133,8 +141,13 @@ public struct HuggingFaceFolder: Sendable {
     }
 
     /// Opens what was written and compares it with what was to be written.
-    private static func verify(_ source: any TensorSource, _ folder: String) throws {
-        let written = try CheckpointFile.open(folder).source
+    private static func verify(_ source: any TensorSource, _ folder: String, _ names: [String]) throws {
+        let main = names.first { $0.hasSuffix(".index.json") } ?? names.first ?? ""
+        // As it was written: compact storage is not expanded here.
+        let written: any TensorSource =
+            main.hasSuffix(".index.json")
+            ? try CheckpointFile.open("\(folder)/\(main)").source
+            : try SafetensorsReader(Bytes(mapping: "\(folder)/\(main)"), name: main)
         let found = Dictionary(written.tensorInfos.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         for info in source.tensorInfos where found[info.name] != info {
             throw ZooError(

@@ -77,6 +77,7 @@ struct FamilyNumbers {
         "activation": ["model::nlin", "nlin", "activation", "hidden_act", "activation_function"],
         "dropout": ["model::dropout"],
         "heads": ["model::heads", "num_attention_heads", "n_head", "num_heads"],
+        "layer_heads": ["layer_heads"],
         "kv_heads": ["num_key_value_heads"],
         "eps": ["model::eps", "layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps"],
         "rope_theta": ["rope_theta"],
@@ -121,6 +122,24 @@ struct FamilyNumbers {
                 hint: "state it with --set \(name)=N, or catalog the model together with its config.json")
         }
         return number
+    }
+
+    /// The heads of each layer: a list `layer_heads` after heads were pruned, else the same number everywhere.
+    ///
+    /// - Throws: as `integer`; `mismatch` for a list that does not fit the layers.
+    func layerHeads(_ depth: Int, of family: String) throws -> [Int] {
+        guard let stated = value("layer_heads"), stated != .null else {
+            return [Int](repeating: try integer("heads", of: family), count: depth)
+        }
+        let list = stated.array?.compactMap(\.int) ?? []
+        guard list.count == stated.array?.count, list.count == depth,
+            list.allSatisfy({ $0 > 0 && $0 <= GraphNode.largestAttribute })
+        else {
+            throw ZooError(
+                .mismatch,
+                "\(family): 'layer_heads': expected \(depth) whole numbers from 1 on, found \(stated.text())")
+        }
+        return list
     }
 
     /// The activation; `fallback` is what every network of the family has, nil where members differ.

@@ -62,7 +62,7 @@ extension ArchitectureFamily {
         })
 
     static let bert = ArchitectureFamily(
-        name: "bert", numbers: ["heads", "eps", "activation", "pooling", "position_offset", "normalizes"],
+        name: "bert", numbers: ["heads", "layer_heads", "eps", "activation", "pooling", "position_offset", "normalizes"],
         matches: { layout in
             ["", "bert.", "roberta."].contains { layout.has("\($0)embeddings.word_embeddings.weight") }
         },
@@ -74,7 +74,7 @@ extension ArchitectureFamily {
             let isRoberta = numbers.config["model_type"]?.string.map { $0.contains("roberta") || $0 == "camembert" }
             return BERT(
                 prefix: prefix, dim: layout["\(prefix)embeddings.word_embeddings.weight"]?.last ?? 0,
-                depth: layout.count("\(prefix)encoder.layer."), heads: try numbers.integer("heads", of: "bert"),
+                heads: try numbers.layerHeads(layout.count("\(prefix)encoder.layer."), of: "bert"),
                 activation: try numbers.activation(of: "bert", default: .gelu),
                 eps: numbers.number("eps", default: 1e-12), pooling: numbers.value("pooling")?.string ?? "mean",
                 normalizes: numbers.value("normalizes")?.bool ?? true,
@@ -84,7 +84,7 @@ extension ArchitectureFamily {
         })
 
     static let llama = ArchitectureFamily(
-        name: "llama", numbers: ["heads", "kv_heads", "eps", "rope_theta", "activation", "pooling"],
+        name: "llama", numbers: ["heads", "layer_heads", "kv_heads", "eps", "rope_theta", "activation", "pooling"],
         matches: { layout in
             ["", "model."].contains {
                 layout.has("\($0)embed_tokens.weight") && layout.has("\($0)layers.0.self_attn.q_proj.weight")
@@ -93,17 +93,21 @@ extension ArchitectureFamily {
         graph: { name, layout, numbers in
             let prefix = layout.has("embed_tokens.weight") ? "" : "model."
             let attention = "\(prefix)layers.0.self_attn"
-            let heads = try numbers.integer("heads", of: "llama")
-            let queries = layout["\(attention).q_proj.weight"]?.first ?? 0
-            let keys = layout["\(attention).k_proj.weight"]?.first ?? 0
-            guard queries % heads == 0, queries > 0, keys % (queries / heads) == 0 else {
-                throw ZooError(.mismatch, "llama: \(heads) heads do not divide \(queries) queries and \(keys) keys")
+            let layerHeads = try numbers.layerHeads(layout.count("\(prefix)layers."), of: "llama")
+            // The head size is that of the queries, so the shapes tell the key heads.
+            let keyHeads = try layerHeads.enumerated().map { layer, heads in
+                let queries = layout["\(prefix)layers.\(layer).self_attn.q_proj.weight"]?.first ?? 0
+                let keys = layout["\(prefix)layers.\(layer).self_attn.k_proj.weight"]?.first ?? 0
+                guard queries % heads == 0, queries > 0, keys % (queries / heads) == 0 else {
+                    throw ZooError(
+                        .mismatch, "llama: \(heads) heads do not divide \(queries) queries and \(keys) keys")
+                }
+                return keys / (queries / heads)
             }
             try numbers.refuseDecoderVariants()
             return Llama(
-                prefix: prefix, depth: layout.count("\(prefix)layers."), heads: heads,
-                // The head size is that of the queries, so the shapes tell the key heads.
-                keyValueHeads: keys / (queries / heads), hasAttentionBias: layout.has("\(attention).q_proj.bias"),
+                prefix: prefix, heads: layerHeads, keyValueHeads: keyHeads,
+                hasAttentionBias: layout.has("\(attention).q_proj.bias"),
                 hasOutputBias: layout.has("\(attention).o_proj.bias"),
                 hasPerceptronBias: layout.has("\(prefix)layers.0.mlp.up_proj.bias"),
                 hasHeadNorms: layout.has("\(attention).q_norm.weight"),

@@ -138,8 +138,8 @@ struct BERT {
     /// Empty for the bare encoder, `bert.` inside a task model.
     var prefix: String
     var dim: Int
-    var depth: Int
-    var heads: Int
+    /// Heads of each layer: as many everywhere, unless some were pruned.
+    var heads: [Int]
     var activation = ActivationKind.gelu
     var eps = 1e-12
     /// Sentence pooling: `mean` or `cls`.
@@ -160,12 +160,12 @@ struct BERT {
         builder.add(
             .rowEmbedding, "types", tensors: [("weight", "\(root).token_type_embeddings.weight")], with: [("row", 0)])
         builder.layer(.layerNorm, "\(root).LayerNorm", with: eps)
-        for layer in 0..<depth {
+        for layer in heads.indices {
             let block = "\(prefix)encoder.layer.\(layer)"
             let input = builder.last
             builder.attention(
                 "\(block).attention.self", input, names: ["query", "key", "value"], mask: "mask",
-                with: [("heads", .int(Int64(heads)))])
+                with: [("heads", .int(Int64(heads[layer])))])
             builder.layer(.linear, "\(block).attention.output.dense")
             builder.add(.add, "\(block).add1", [input, builder.last])
             let middle = builder.layer(.layerNorm, "\(block).attention.output.LayerNorm", with: eps)
@@ -193,9 +193,10 @@ struct BERT {
 struct Llama {
     /// `model.` for a language model, empty for the bare decoder.
     var prefix: String
-    var depth: Int
-    var heads: Int
-    var keyValueHeads: Int
+    /// Heads of each layer: as many everywhere, unless some were pruned.
+    var heads: [Int]
+    /// Heads of keys and values of each layer.
+    var keyValueHeads: [Int]
     var hasAttentionBias: Bool
     var hasOutputBias = false
     var hasPerceptronBias = false
@@ -213,7 +214,7 @@ struct Llama {
         var builder = GraphBuilder(
             GraphInput(name: "tokens", kind: .tokens, shape: [0]), GraphInput(name: "mask", kind: .mask, shape: [0]))
         builder.add(.embedding, "embed", tensors: [("weight", "\(prefix)embed_tokens.weight")])
-        for layer in 0..<depth { block(&builder, "\(prefix)layers.\(layer)") }
+        for layer in heads.indices { block(&builder, layer) }
         builder.norm("\(prefix)norm", eps)
         builder.output("tokens")
         if let headWeight {
@@ -234,7 +235,8 @@ struct Llama {
         return builder.graph(name)
     }
 
-    private func block(_ builder: inout GraphBuilder, _ prefix: String) {
+    private func block(_ builder: inout GraphBuilder, _ layer: Int) {
+        let prefix = "\(self.prefix)layers.\(layer)"
         let input = builder.last
         let norm = builder.norm("\(prefix).input_layernorm", eps)
         builder.attention(
@@ -243,7 +245,7 @@ struct Llama {
                 ? [("q_norm", "\(prefix).self_attn.q_norm.weight"), ("k_norm", "\(prefix).self_attn.k_norm.weight")]
                 : [],
             with: [
-                ("eps", .double(eps)), ("heads", .int(Int64(heads))), ("kv_heads", .int(Int64(keyValueHeads))),
+                ("eps", .double(eps)), ("heads", .int(Int64(heads[layer]))), ("kv_heads", .int(Int64(keyValueHeads[layer]))),
                 ("causal", .bool(isCausal)),
                 ("rope_theta", .double(ropeTheta)),
             ])

@@ -38,23 +38,28 @@ public struct LoweredGraph {
     ///   - isTraining: batch norm with batch statistics; dropout reads a data input `NODE.mask` of zeros and 1/(1−p).
     ///   - isPadded: the batch may hold samples that only fill it up. They have weight zero in a data input of their
     ///     own, and batch norm in training leaves them out of its statistics; so must the loss.
+    ///   - other: a graph written before, whose program and weights are shared: queries and documents of different
+    ///     lengths through one encoder.
+    ///   - prefix: what stands before the names of the program's inputs, so that those of two graphs differ.
     /// - Throws: `mismatch` when weights and graph do not fit together.
     public init(
         _ graph: ArchitectureGraph, tensors: [TensorInfo], batch: Int, sequenceLength: Int = 1,
-        isTraining: Bool = false, isPadded: Bool = false
+        isTraining: Bool = false, isPadded: Bool = false, beside other: LoweredGraph? = nil, prefix: String = ""
     ) throws {
         let inferred = try GraphShapes(graph, tensors: tensors, sequenceLength: sequenceLength)
         unreadNames = inferred.unread
-        builder = ProgramBuilder()
+        builder = other?.builder ?? ProgramBuilder()
+        known = other?.known ?? [:]
+        parameters = other?.parameters ?? []
         self.batch = batch
         self.isTraining = isTraining
         shapes = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
         for input in graph.inputs {
             let extents = [batch] + (inferred.shapes[input.name] ?? [])
             if input.kind == .tokens {
-                tokens[input.name] = builder.indices(input.name, Shape(extents))
+                tokens[input.name] = builder.indices(prefix + input.name, Shape(extents))
             } else {
-                values[input.name] = builder.data(input.name, Shape(extents))
+                values[input.name] = builder.data(prefix + input.name, Shape(extents))
             }
         }
         if isPadded { sampleWeights = builder.data(Self.sampleWeightsName, [batch]) }

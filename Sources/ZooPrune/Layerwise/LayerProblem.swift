@@ -1,0 +1,79 @@
+import ZooBase
+
+/// What the inputs of a layer were on calibration data: means of squares, or of all products.
+public struct LayerInputs: Sendable {
+    /// Inputs of an output.
+    public let columns: Int
+    /// Rows that were seen: tokens, samples or pixels.
+    public internal(set) var rows = 0
+    /// Σ x_i² per input.
+    public internal(set) var squares: [Double]
+    /// Σ x_i x_j, `columns` × `columns`; empty when not asked for.
+    public internal(set) var products: [Double]
+
+    /// Nothing seen yet.
+    public init(columns: Int, needsGram: Bool) {
+        self.columns = columns
+        squares = [Double](repeating: 0, count: columns)
+        products = needsGram ? [Double](repeating: 0, count: columns * columns) : []
+    }
+
+    /// Inputs known otherwise.
+    public init(columns: Int, rows: Int, squares: [Double], products: [Double] = []) {
+        self.columns = columns
+        self.rows = rows
+        self.squares = squares
+        self.products = products
+    }
+
+    /// ‖x_i‖ over all rows.
+    public var norms: [Double] { squares.map { $0.squareRoot() } }
+}
+
+/// A layer that is pruned now: its weights row by row, whatever the layout of the tensor.
+public struct LayerProblem: Sendable {
+    /// The matrix.
+    public let matrix: CandidateMatrix
+    /// `rows` × `columns`; a method sets pruned ones to zero and may change the others.
+    public var weights: [Double]
+    /// Which weights are gone; weights that were zero before count first.
+    public var pruned: [Bool]
+    /// What the layer reads.
+    public let inputs: LayerInputs
+    /// The share to prune.
+    public let sparsity: Double
+    /// Where weights compete: `tensor`, `row` or a pattern.
+    public let group: PruneGroup
+
+    /// A layer with its weights row by row.
+    public init(
+        _ matrix: CandidateMatrix, weights: [Double], inputs: LayerInputs, sparsity: Double, group: PruneGroup
+    ) {
+        precondition(weights.count == matrix.count)
+        self.matrix = matrix
+        self.weights = weights
+        self.inputs = inputs
+        self.sparsity = sparsity
+        self.group = group
+        pruned = [Bool](repeating: false, count: weights.count)
+    }
+
+    /// The matrix as a plain one, row by row.
+    var plain: CandidateMatrix { CandidateMatrix(plain: matrix) }
+}
+
+extension CandidateMatrix {
+    /// The same matrix stored row by row.
+    init(plain matrix: CandidateMatrix) {
+        self.init(
+            name: matrix.name, bias: matrix.bias, node: matrix.node, rows: matrix.rows, columns: matrix.columns,
+            isTransposed: false, shape: [matrix.rows, matrix.columns], isAttention: matrix.isAttention)
+    }
+
+    /// A matrix of its own, for tests and plain arrays.
+    public init(name: String, rows: Int, columns: Int, isTransposed: Bool = false) {
+        self.init(
+            name: name, bias: nil, node: name, rows: rows, columns: columns, isTransposed: isTransposed,
+            shape: isTransposed ? [columns, rows] : [rows, columns], isAttention: false)
+    }
+}
