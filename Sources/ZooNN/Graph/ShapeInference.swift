@@ -11,6 +11,7 @@ public struct GraphShapes: Sendable {
     public let unread: [String]
 
     private let parameters: [String: Shape]
+    private let readsTokens: Bool
 
     /// Infers all shapes.
     ///
@@ -22,6 +23,7 @@ public struct GraphShapes: Sendable {
     ///   shape that does not fit.
     public init(_ graph: ArchitectureGraph, tensors: [TensorInfo], sequenceLength: Int = 1) throws {
         parameters = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+        readsTokens = graph.inputs.first?.kind == .tokens
         for input in graph.inputs {
             let shape = input.shape.map { $0 == 0 ? sequenceLength : $0 }
             guard Self.elementCount(shape) != nil else {
@@ -169,7 +171,12 @@ public struct GraphShapes: Sendable {
             return row >= 0 && row < rows ? x : fault(node, "'\(name)' has \(rows) rows, no row \(row)")
         default:
             let needed = x[0] + node.integer("offset", default: 0)
-            return rows >= needed ? x : fault(node, "'\(name)' has \(rows) positions, \(needed) are needed")
+            guard rows >= needed else { return fault(node, "'\(name)' has \(rows) positions, \(needed) are needed") }
+            // Texts may be shorter than the table; the patches of an image have each their own row.
+            guard readsTokens || rows == needed else {
+                return fault(node, "'\(name)' has \(rows) positions, images of this size make \(needed)")
+            }
+            return x
         }
     }
 
