@@ -18,6 +18,7 @@ public struct GraphShapes: Sendable {
     private var known: [String: Extents] = [:]
 
     private typealias Extents = [Int?]
+    private let readsTokens: Bool
 
     /// Infers all shapes.
     ///
@@ -29,6 +30,7 @@ public struct GraphShapes: Sendable {
     ///   does not fit and, where there are such faults, every tensor that is not read.
     public init(_ graph: ArchitectureGraph, tensors: [TensorInfo], sequenceLength: Int = 1) throws {
         parameters = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+        readsTokens = graph.inputs.first?.kind == .tokens
         for input in graph.inputs {
             let shape = input.shape.map { $0 == 0 ? sequenceLength : $0 }
             guard Self.elementCount(shape) != nil else {
@@ -209,7 +211,12 @@ public struct GraphShapes: Sendable {
         default:
             guard let tokens else { return }
             let needed = tokens + node.integer("offset", default: 0)
-            if rows < needed { fault(node, "\(what) has \(rows) positions, \(needed) are needed") }
+            if rows < needed {
+                fault(node, "\(what) has \(rows) positions, \(needed) are needed")
+            } else if !readsTokens && rows != needed {
+                // Texts may be shorter than the table; the patches of an image have each their own row.
+                fault(node, "\(what) has \(rows) positions, images of this size make \(needed)")
+            }
         }
     }
 

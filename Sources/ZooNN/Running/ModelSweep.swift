@@ -31,6 +31,8 @@ public final class ModelSweep: Sendable {
     public var batch: Int { programs.batch }
     /// The samples.
     public var samples: Samples { runner.batches.samples }
+    /// The batches that they are cut into.
+    public var batchCount: Int { runner.batches.count }
     /// Floating-point tensors of the models that the architecture does not read.
     public var unreadNames: [String] { programs.unreadNames }
     let programs: NetworkPrograms
@@ -154,6 +156,20 @@ public final class ModelSweep: Sendable {
         try LossProblem(self, model, jobs: jobs)
     }
 
+    /// Samples per run that suit a network: 128, and for large networks few enough that threads share the samples of one
+    /// model. It depends on the network and the number of samples alone.
+    public static func suggestedBatch(
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], samples: Int, most: Int = Evaluator.defaultBatch
+    ) -> Int {
+        guard PointCurvature.isLarge(ParameterLayout(graph, tensors: tensors).count) else { return most }
+        guard graph.inputs.first?.kind != .tokens else { return max(1, min(most, (samples + 1) / 2)) }
+        let groups = (samples + 15) / 16
+        // Enough samples keep every thread busy in any case; smaller runs take less memory then.
+        guard groups <= 16 else { return 32 }
+        let batches = groups % 4 == 0 ? 4 : min(groups, 2)
+        return min(most, (groups + batches - 1) / batches * 16)
+    }
+
     /// Bytes that each thread's arena takes for gradients.
     public var gradientArenaByteCount: Int { get throws { try programs.arenaByteCount(.gradient) } }
 
@@ -196,10 +212,10 @@ public final class ModelSweep: Sendable {
 
     /// The means of a model, its parts split over threads.
     func sums(_ item: Item, _ task: @escaping @Sendable (Int) -> NetworkTask, jobs: Int) throws -> LossSums {
-        let sums = try Parallel.map(count: item.parts.count, jobs: jobs) { place in
+        var sums = try Parallel.map(count: item.parts.count, jobs: jobs) { place in
             try runner.sums(item.parts[place], task, weights: item.weights, directions: item.directions)
         }
-        return runner.total(sums, of: item.parts)
+        return runner.total(&sums, of: item.parts)
     }
 
     private static func kept<T>(_ body: () throws -> T) throws -> Result<T, ZooError> {
