@@ -132,7 +132,8 @@ let package = Package(
         .testTarget(
             name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooAutodiff", "ZooTestSupport"],
             exclude: ["Fixtures"]),
-        .testTarget(name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooTestModels", "ZooTestSupport"]),
+        .testTarget(
+            name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooFormats", "ZooTestModels", "ZooTestSupport"]),
         .testTarget(
             name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -27,7 +27,8 @@ struct StructuredWork {
             let layers = pruning.layers.filter { $0.kind == kind }
             guard !layers.isEmpty else {
                 throw ZooError(
-                    .unsupported, "--\(option): architecture '\(scored.network.graph.name)' has no \(kind.rawValue)s that "
+                    .unsupported,
+                    "--\(option): architecture '\(scored.network.graph.name)' has no \(kind.rawValue)s that "
                         + "can be removed one by one",
                     hint: "packed projections of queries, keys and values keep their heads")
             }
@@ -156,7 +157,8 @@ struct StructuredReport {
         return JSONObject([
             ("tool", .string("zoo \(ZooVersion.string)")), ("model", .string(scored.network.label)),
             ("model_digest", scored.folder.json["model_digest"] ?? .null), ("scores", .string(command.scores)),
-            ("data", scored.folder.json["data"] ?? .null), ("method", "structured"), ("by", .string(command.by.rawValue)),
+            ("data", scored.folder.json["data"] ?? .null), ("method", "structured"),
+            ("by", .string(command.by.rawValue)),
             ("ffn", .double(command.ffn)), ("heads", .double(command.heads)), ("channels", .double(command.channels)),
             ("global", .bool(command.isGlobal)), ("compensated", .bool(!command.uncompensated)),
             ("not_compensated", .array(uncompensated.map { .string($0) })), ("seed", .int(Int64(bitPattern: seed))),
