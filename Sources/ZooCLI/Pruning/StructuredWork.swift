@@ -108,11 +108,14 @@ struct StructuredReport {
         }
         if !heads.isEmpty {
             // A unit is a head of keys and values with all its query heads.
-            let all = config["num_attention_heads"]?.int ?? 1
-            let units = kept.first { $0.layer.kind == .head }?.layer.space.unitCount ?? 1
-            let group = max(1, all / max(1, units))
+            let attention = scored.network.graph.nodes.first { $0.op == .attention }
+            let all = attention?.integer("heads", default: 1) ?? 1
+            let group = max(1, all / max(1, attention?.integer("kv_heads", default: all) ?? all))
+            // Numbers in other programs' list are those of the whole network: of an already smaller one they are lost.
+            let isWhole = config["layer_heads"] == nil
             config["layer_heads"] = .array(heads.map { .int(Int64($0 * group)) })
-            if group == 1 {
+            config["pruned_heads"] = nil
+            if group == 1, isWhole {
                 let gone = kept.filter { $0.layer.kind == .head }.enumerated().map { place, entry in
                     let stays = Set(entry.units)
                     let list = (0..<entry.layer.space.unitCount).filter { !stays.contains($0) }
