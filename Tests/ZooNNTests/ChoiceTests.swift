@@ -47,6 +47,24 @@ import ZooTestSupport
         #expect(graph.nodes.count { $0.op == .maxPool } == 1)
     }
 
+    /// Without padding and with one pool the same weights would fit 8×8 images too.
+    @Test func theConfigurationOfATrialDecidesBetweenThem() throws {
+        let tensors = tensors([
+            ("module_list.0.weight", [8, 1, 3, 3]), ("module_list.0.bias", [8]),
+            ("module_list.3.weight", [12, 8, 3, 3]), ("module_list.3.bias", [12]),
+            ("module_list.7.weight", [16, 48]), ("module_list.7.bias", [16]),
+            ("module_list.9.weight", [4, 16]), ("module_list.9.bias", [4]),
+        ])
+        let request = ArchitectureRequest(
+            tensors: tensors, inputShape: [1, 8, 8],
+            config: JSONObject([
+                ("model::nlin", "relu"), ("model::padding", [1, 1]), ("model::pool", [true, true]),
+            ]))
+        let graph = try ArchitectureResolver().choose(request).graph
+        #expect(graph.nodes.count { $0.op == .maxPool } == 2)
+        #expect(graph.nodes.filter { $0.op == .convolution }.map { $0.attributes["padding"] } == [1, 1])
+    }
+
     @Test func aMissingActivationIsAskedForWithTheCandidates() {
         let request = ArchitectureRequest(tensors: published, inputShape: [1, 28, 28])
         let error = #expect(throws: ZooError.self) { try ArchitectureResolver().choose(request) }

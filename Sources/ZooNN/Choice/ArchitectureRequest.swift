@@ -76,6 +76,8 @@ struct FamilyNumbers {
     private static let aliases: [String: [String]] = [
         "activation": ["model::nlin", "nlin", "activation", "hidden_act", "activation_function"],
         "dropout": ["model::dropout"],
+        "padding": ["model::padding"],
+        "pool": ["model::pool"],
         "heads": ["model::heads", "num_attention_heads", "n_head", "num_heads"],
         "layer_heads": ["layer_heads"],
         "kv_heads": ["num_key_value_heads"],
