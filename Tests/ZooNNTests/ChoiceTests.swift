@@ -62,7 +62,7 @@ import ZooTestSupport
             ]))
         let graph = try ArchitectureResolver().choose(request).graph
         #expect(graph.nodes.count { $0.op == .maxPool } == 2)
-        #expect(graph.nodes.filter { $0.op == .convolution }.map { $0.attributes["padding"] } == [1, 1])
+        #expect(graph.nodes.filter { $0.op == .conv2d }.map { $0.attributes["padding"] } == [1, 1])
     }
 
     @Test func aMissingActivationIsAskedForWithTheCandidates() {
