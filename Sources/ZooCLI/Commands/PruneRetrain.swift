@@ -47,7 +47,7 @@ package struct PruneRetrain: ZooCommand {
     @Option(help: ArgumentHelp("Share of the steps that the rate rises.", valueName: "share"))
     package var warmup: Double = 0.1
 
-    @Option(help: ArgumentHelp("The unpruned network, trained the same way.", valueName: "checkpoint"))
+    @Option(help: ArgumentHelp("The unpruned network, trained the same way.", valueName: "model"))
     package var control: String?
 
     @Option(help: ArgumentHelp("Tokens per text at most.", valueName: "number"))
@@ -56,7 +56,7 @@ package struct PruneRetrain: ZooCommand {
     @Option(help: ArgumentHelp("What the model expects before a query.", valueName: "text"))
     package var queryPrefix: String = ""
 
-    @Option(help: ArgumentHelp("What the model expects before other texts.", valueName: "text"))
+    @Option(help: ArgumentHelp("What the model expects before other texts.", valueName: "t"))
     package var documentPrefix: String = ""
 
     @Option(help: ArgumentHelp("The folder of the tokenizer. Default: the model's.", valueName: "folder"))

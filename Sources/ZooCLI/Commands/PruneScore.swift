@@ -57,7 +57,7 @@ package struct PruneScore: ZooCommand {
     @Option(help: ArgumentHelp("What the model expects before a query.", valueName: "text"))
     package var queryPrefix: String = ""
 
-    @Option(help: ArgumentHelp("What the model expects before other texts.", valueName: "text"))
+    @Option(help: ArgumentHelp("What the model expects before other texts.", valueName: "t"))
     package var documentPrefix: String = ""
 
     @Option(help: ArgumentHelp("The folder of the tokenizer. Default: the model's.", valueName: "folder"))
