@@ -131,7 +131,9 @@ let package = Package(
             exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooTestSupport"], exclude: ["Fixtures"]),
-        .testTarget(name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooTestModels", "ZooTestSupport"]),
+        .testTarget(
+            name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
