@@ -78,7 +78,7 @@ let package = Package(
         .target(
             name: "ZooMerge", dependencies: ["ZooNN", "CZooKernels", .product(name: "Yams", package: "Yams")]),
 
-        .target(name: "ZooLandscape", dependencies: ["ZooNN"]),
+        .target(name: "ZooLandscape", dependencies: ["ZooNN", "CZooKernels"]),
 
         .target(name: "ZooRetrieval", dependencies: ["ZooNN"]),
 
@@ -130,7 +130,8 @@ let package = Package(
             dependencies: ["ZooLandscape", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooTestSupport"], exclude: ["Fixtures"]),
+            name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooAutodiff", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
             exclude: ["Fixtures"]),

@@ -9,6 +9,9 @@ let package = Package(
     targets: [
         .executableTarget(name: "catalog-benchmark", dependencies: [.product(name: "ZooKit", package: "zoo")]),
         .executableTarget(
+            name: "retrieval-benchmark", dependencies: [.product(name: "ZooKit", package: "zoo")],
+            exclude: ["retrieval_peer.py"]),
+        .executableTarget(
             name: "kernel-benchmark", dependencies: [.product(name: "CZooKernels", package: "zoo")],
             exclude: ["kernel_peer.py"]),
         .executableTarget(

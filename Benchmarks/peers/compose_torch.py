@@ -1,6 +1,6 @@
 """100 coefficient steps of aTLAS: `zoo compose` beside the reference recipe in PyTorch, same networks, same batch sizes.
 
-    python Benchmarks/peers/compose_torch.py .build/release/zoo [--rounds 3]
+    python Benchmarks/peers/compose_torch.py .build/release/zoo [--rounds 3] [--only mlp]
 
 The recipe composes every parameter from the task vectors with one learnable coefficient each, calls the network with
 torch.func.functional_call, and steps AdamW with clipped gradients. Both sides take 100 steps and evaluate twice on the
@@ -21,6 +21,11 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 ZOO = os.path.join(ROOT, "zoos/digits-tasks")
 DATA = os.path.join(ZOO, "data/zoo_c_data.safetensors")
 NAMES = ["rot90", "rot180", "mirror", "invert", "dim", "shift", "occlude", "noise"]
+
+
+def task_names(count):
+    """More tasks than there are take the data of the first ones again."""
+    return [NAMES[i % 8] + (f"-{i // 8}" if i >= 8 else "") for i in range(count)]
 
 
 def cnn(torch):
@@ -66,9 +71,9 @@ def reference(case, base, tasks, batch):
     coefficients = torch.nn.Parameter(torch.zeros(len(tasks), len(names)))
     optimizer = torch.optim.AdamW([coefficients], lr=1e-2, weight_decay=0.1)
     data = load_file(DATA)
-    x = [data[f"{t}.x_val"] for t in NAMES]
-    y = [data[f"{t}.y_val"] for t in NAMES]
-    share = batch // len(NAMES)
+    x = [data[f"{NAMES[i % 8]}.x_val"] for i in range(len(tasks))]
+    y = [data[f"{NAMES[i % 8]}.y_val"] for i in range(len(tasks))]
+    share = batch // len(tasks)
     if case != "cnn":
         x = [v.flatten(1) for v in x]
 
@@ -109,21 +114,25 @@ def run_zoo(zoo, base, tasks, batch, low_memory, data):
     return history[-1]["seconds"] - history[0]["seconds"], found["peak_bytes"]
 
 
-def make_family(folder, width):
-    """A base and eight networks beside it; the coefficients of such networks are as much work as of real ones."""
+def make_family(folder, width, count=8):
+    """A base and networks beside it; the coefficients of such networks are as much work as of real ones."""
     import torch
     from safetensors.torch import load_file, save_file
     torch.manual_seed(0)
     base = mlp(torch, width).state_dict()
     save_file(base, f"{folder}/base.safetensors")
     tasks = []
-    for name in NAMES:
+    for name in task_names(count):
         moved = {k: v + 0.02 * v.std() * torch.randn_like(v) for k, v in base.items()}
         save_file(moved, f"{folder}/{name}.safetensors")
         tasks.append(f"{folder}/{name}.safetensors")
     data = f"{folder}/data.safetensors"
     if not os.path.exists(data):
-        flat = {k: v.flatten(1) if "x_" in k else v for k, v in load_file(DATA).items()}
+        given = load_file(DATA)
+        flat = {}
+        for i, name in enumerate(task_names(count)):
+            flat[f"{name}.x_val"] = given[f"{NAMES[i % 8]}.x_val"].flatten(1).clone()
+            flat[f"{name}.y_val"] = given[f"{NAMES[i % 8]}.y_val"].clone()
         save_file(flat, data)
     return f"{folder}/base.safetensors", tasks, data
 
@@ -134,17 +143,23 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("zoo")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="cases whose name has this in it")
     arguments = parser.parse_args()
     zoo = os.path.realpath(arguments.zoo)
     print("case                   batch  torch s  zoo s  ratio  low-memory s  ratio  torch MB  zoo MB  low-memory MB  share")
     with tempfile.TemporaryDirectory() as folder:
-        for case, batch in [("cnn", 64), ("cnn", 128), ("mlp-256", 64), ("mlp-1024", 64)]:
+        for case, batch, count in [
+            ("cnn", 64, 8), ("cnn", 128, 8), ("mlp-256", 64, 8), ("mlp-1024", 64, 8), ("mlp-1024", 128, 37),
+        ]:
+            if arguments.only and arguments.only not in case:
+                continue
             if case == "cnn":
                 base, data = f"{ZOO}/pretrained.safetensors", DATA
                 tasks = [f"{ZOO}/tasks/{n}.safetensors" for n in NAMES]
             else:
-                os.makedirs(f"{folder}/{case}", exist_ok=True)
-                base, tasks, data = make_family(f"{folder}/{case}", int(case.split("-")[1]))
+                own = f"{folder}/{case}-{count}"
+                os.makedirs(own, exist_ok=True)
+                base, tasks, data = make_family(own, int(case.split("-")[1]), count)
             torch_runs, plain, low = [], [], []
             for _ in range(arguments.rounds):
                 command = [sys.executable, __file__, "--reference", case, base, str(batch), *tasks]
@@ -153,7 +168,7 @@ def main():
                 plain.append(run_zoo(zoo, base, tasks, batch, False, data))
                 low.append(run_zoo(zoo, base, tasks, batch, True, data))
             t, p, l = ([statistics.median(r[i] for r in runs) for i in (0, 1)] for runs in (torch_runs, plain, low))
-            print(f"{case + ', 8 vectors':22} {batch:5} {t[0]:8.2f} {p[0]:6.2f} {t[0] / p[0]:6.1f} {l[0]:13.2f} "
+            print(f"{f'{case}, {count} vectors':22} {batch:5} {t[0]:8.2f} {p[0]:6.2f} {t[0] / p[0]:6.1f} {l[0]:13.2f} "
                   f"{t[0] / l[0]:6.1f} {t[1] / 1e6:9.0f} {p[1] / 1e6:7.0f} {l[1] / 1e6:14.0f} {l[1] / t[1]:6.2f}")
 
 

@@ -23,9 +23,11 @@ for seed in $seeds; do
     python3 "$here/grow.py" "$seed" "$folder"
     for name in mlp gallery; do "$zoo" train "$folder/retrieval-$name-$seed.yaml" --to "$folder" --quiet; done
     train="where:zoo = 'retrieval-mlp-$seed' and epoch = last" gallery="where:zoo = 'retrieval-gallery-$seed' and epoch = last"
-    for job in "seen" "unseen --hold-out 20" "lstm --encoder lstm --map raw --lambda 1" "tans --encoder tans" \
-        "tans-unseen --encoder tans --hold-out 20" "nodes --nodes-only --hold-out 20" "raw --map raw --hold-out 20" \
-        "labels --labels-only" "few --probe-count 100" "narrow --transforms identity,rot90"; do
+    for job in "seen" "unseen --hold-out 20" "whole --whole-tasks" "whole-unseen --whole-tasks --hold-out 20" \
+        "lstm --encoder lstm --map raw --lambda 1" "tans --encoder tans" "tans-unseen --encoder tans --hold-out 20" \
+        "nodes --nodes-only --hold-out 20" "raw --map raw --hold-out 20" "graded --loss graded" \
+        "listwise --loss listwise" "labels --labels-only" "few --probe-count 100" \
+        "narrow --transforms identity,rot90"; do
         set -- $job
         name=$1
         shift
@@ -38,15 +40,22 @@ evaluate() { # NAME OPTIONS...
     name=$1
     shift
     echo "== $name $*"
-    "$zoo" retrieve evaluate "$folder/$name"-[0-9]*.retrieval.safetensors --data $data:test \
-        --where "zoo ~ 'retrieval-gallery' and epoch = last" --quiet "$@"
+    "$zoo" retrieve evaluate $(files "$name" " ") --data $data:test --where "$gallery and epoch = last" --quiet "$@"
 }
+files() { # NAME SEPARATOR
+    list=
+    for seed in $seeds; do list="$list${list:+$2}$folder/$1-$seed.retrieval.safetensors"; done
+    echo "$list"
+}
+rival() { echo "--compare $1=$(files "$2" ,)"; }
+gallery="zoo ~ 'retrieval-gallery'"
 all=know2vec+surrogate,know2vec,surrogate,surrogate-leep,logit,prototype,know2vec+leep,know2vec+surrogate+leep,leep,fewshot
 more=nce,logme,logme-published,hscore,hscore-reg,transrate,gbc,sfda,random,parameters,source-accuracy,best-average
-evaluate seen --rankings $all,$more --figure "$folder/seen.svg"
+evaluate seen --rankings $all,$more $(rival tans tans) --figure "$folder/seen.svg"
+evaluate seen --rankings know2vec,logit,fewshot $(rival tans tans) $(rival whole whole) $(rival lstm lstm) \
+    $(rival graded graded) $(rival listwise listwise)
 evaluate seen --rankings know2vec+surrogate,know2vec,surrogate,leep,fewshot,nce,logme,gbc --shots 1
-evaluate lstm --rankings know2vec
-evaluate tans --rankings know2vec
-evaluate unseen --rankings $all
-evaluate tans-unseen --rankings know2vec
-for name in nodes raw labels few narrow; do evaluate $name --rankings know2vec+surrogate,know2vec,surrogate,logit; done
+evaluate unseen --rankings $all $(rival tans tans-unseen)
+evaluate unseen --rankings know2vec,logit $(rival tans tans-unseen) $(rival whole whole-unseen) $(rival nodes nodes) \
+    $(rival raw raw)
+for name in labels few narrow; do evaluate $name --rankings know2vec+surrogate,know2vec,surrogate,logit; done

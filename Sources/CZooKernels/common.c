@@ -91,6 +91,8 @@ static zoo_pair_statistics both_pairs(zoo_pair_statistics a, zoo_pair_statistics
     }
 COUNTER(zoo_statistics, statistics_counter, both)
 COUNTER(zoo_pair_statistics, pair_counter, both_pairs)
+static double both_dots(double a, double b) { return a + b; }
+COUNTER(double, dot_counter, both_dots)
 
 static const zoo_statistics no_statistics = {0, 0, 0, 0, INFINITY, -INFINITY, 0, 0};
 static const zoo_pair_statistics no_pairs = {0, 0, 0, 0};
@@ -133,7 +135,31 @@ zoo_pair_statistics zoo_vector_pair(const void *a, int32_t a_dtype, const void *
 }
 
 double zoo_vector_dot(const void *a, int32_t a_dtype, const void *b, int32_t b_dtype, size_t count) {
-    return zoo_vector_pair(a, a_dtype, b, b_dtype, count).dot;
+    double dot;
+    zoo_vector_dots(a, a_dtype, &b, &b_dtype, 1, count, &dot);
+    return dot;
+}
+
+// Vectors whose sums are kept at a time.
+enum { DOTS_TOGETHER = 16 };
+
+void zoo_vector_dots(const void *g, int32_t g_dtype, const void *const *inputs, const int32_t *dtypes, size_t k,
+                     size_t count, double *dots) {
+    for (size_t first = 0; first < k; first += DOTS_TOGETHER) {
+        const size_t together = k - first < DOTS_TOGETHER ? k - first : DOTS_TOGETHER;
+        dot_counter counters[DOTS_TOGETHER];
+        for (size_t j = 0; j < together; j++) counters[j].count = 0;
+        for (size_t at = 0; at < count; at += ZOO_BLOCK) {
+            const void *from[DOTS_TOGETHER];
+            double block[DOTS_TOGETHER];
+            for (size_t j = 0; j < together; j++)
+                from[j] = (const char *)inputs[first + j] + at * zoo_dtype_size(dtypes[first + j]);
+            zoo_vector_dots_block((const char *)g + at * zoo_dtype_size(g_dtype), g_dtype, from, dtypes + first,
+                                  together, count - at < ZOO_BLOCK ? count - at : ZOO_BLOCK, block);
+            for (size_t j = 0; j < together; j++) dot_counter_push(&counters[j], block[j]);
+        }
+        for (size_t j = 0; j < together; j++) dots[first + j] = dot_counter_total(&counters[j], 0);
+    }
 }
 
 // MARK: Errors of zoo_apply

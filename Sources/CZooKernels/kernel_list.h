@@ -117,6 +117,8 @@ X(void, zoo_vector_statistics_blocks, (const void *a, int32_t dtype, size_t coun
   count, blocks))
 X(void, zoo_vector_pair_blocks, (const void *a, int32_t a_dtype, const void *b, int32_t b_dtype, size_t count,
   zoo_pair_statistics *blocks), (a, a_dtype, b, b_dtype, count, blocks))
+X(void, zoo_vector_dots_block, (const void *g, int32_t g_dtype, const void *const *inputs, const int32_t *dtypes, size_t
+  k, size_t count, double *dots), (g, g_dtype, inputs, dtypes, k, count, dots))
 
 // CZooKernelsMerge.h
 X(void, zoo_merge_subtract, (bool wide, size_t count, const void *a, const void *b, void *output), (wide, count, a, b,

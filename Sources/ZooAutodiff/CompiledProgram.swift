@@ -10,6 +10,9 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
     /// How many kernels run once per set of parameters, and how many each time.
     public let operationCounts: (perModel: Int, perRun: Int)
 
+    /// Whether `Executor.rerun` can do what depends on directions alone.
+    public let keepsPrimal: Bool
+
     let lowered: Program
     let plan: Plan
     let prologue: [Kernel], body: [Kernel]
@@ -20,11 +23,13 @@ public final class CompiledProgram<Scalar: EngineScalar>: Sendable {
     let indexBounds: [Int: Int]
 
     init(
-        _ program: Program, lowered: Program, scalarBytes: Int, clusters: Bool = false, lower: (Site) -> Lowered
+        _ program: Program, lowered: Program, scalarBytes: Int, clusters: Bool = false, keepsPrimal: Bool = false,
+        lower: (Site) -> Lowered
     ) {
         self.program = program
         self.lowered = lowered
-        let plan = Plan(lowered, scalarBytes: scalarBytes, clusters: clusters)
+        self.keepsPrimal = keepsPrimal
+        let plan = Plan(lowered, scalarBytes: scalarBytes, clusters: clusters, keepsPrimal: keepsPrimal)
         self.plan = plan
         var scratch = 0
         var usesBLAS = false
@@ -65,15 +70,20 @@ extension Program {
     ///
     /// Lanes hold 16 samples: give convolutional networks and perceptrons batches of whole groups, and fill up the last
     /// one with samples of weight zero (see `average`). Other batch sizes run by columns, several times slower.
-    public func compiled() -> CompiledProgram<Float> {
-        CompiledProgram(self, lowered: LaneLayout.apply(to: self), scalarBytes: 4, clusters: true) {
+    ///
+    /// - Parameter keepingPrimal: what does not depend on directions stays in the arena, so that `Executor.rerun` takes
+    ///   further directions at the same weights and samples without computing it again. The arena is larger.
+    public func compiled(keepingPrimal: Bool = false) -> CompiledProgram<Float> {
+        CompiledProgram(
+            self, lowered: LaneLayout.apply(to: self), scalarBytes: 4, clusters: true, keepsPrimal: keepingPrimal
+        ) {
             Float.special($0) ?? Kernels<Float>.lower($0)
         }
     }
 
     /// Plans and lowers the program for Float64 with the plain kernels: the reference.
-    public func compiledReference() -> CompiledProgram<Double> {
-        CompiledProgram(self, lowered: self, scalarBytes: 8) { Kernels<Double>.lower($0) }
+    public func compiledReference(keepingPrimal: Bool = false) -> CompiledProgram<Double> {
+        CompiledProgram(self, lowered: self, scalarBytes: 8, keepsPrimal: keepingPrimal) { Kernels<Double>.lower($0) }
     }
 
     /// For each input of integers (by its place) the smallest extent that it indexes.

@@ -15,11 +15,13 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
     /// The program that this runs.
     public let compiled: CompiledProgram<Scalar>
     private let arena: UnsafeMutableRawPointer
-    private let table: UnsafeMutablePointer<UnsafeMutableRawPointer>
-    private let scratch: UnsafeMutableRawPointer
+    let table: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    let scratch: UnsafeMutableRawPointer
     private let parameters: [Int], reals: [Int], indices: [(id: Int, count: Int, bound: Int?)]
     private let aliases: [(id: Int, buffer: Int)]
     private var isBound = false
+    /// Whether a run has filled the arena since the weights were bound.
+    private var hasRun = false
 
     init(_ compiled: CompiledProgram<Scalar>) {
         self.compiled = compiled
@@ -70,13 +72,19 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
     /// - Throws: `mismatch` when the number of pointers is not the number of parameters; `unsupported` when the program
     ///   needs OpenBLAS and it is not installed.
     public func bind(parameters pointers: [UnsafePointer<Scalar>]) throws {
+        try point(parameters: pointers)
+        for kernel in compiled.prologue { kernel(table, scratch) }
+    }
+
+    /// Binds weights without computing what depends on them.
+    func point(parameters pointers: [UnsafePointer<Scalar>]) throws {
         if compiled.usesBLAS { try BLASLibrary.load() }
         guard pointers.count == parameters.count else {
             throw misfit("bind", "\(pointers.count) arrays for \(parameters.count) parameters")
         }
         for (id, pointer) in zip(parameters, pointers) { table[id] = UnsafeMutableRawPointer(mutating: pointer) }
-        for kernel in compiled.prologue { kernel(table, scratch) }
         isBound = true
+        hasRun = false
     }
 
     /// Runs the program on one batch: `reals` are the data and direction inputs in order, `indices` the integers.
@@ -87,6 +95,28 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
     {
         guard isBound || parameters.isEmpty else { throw ZooError(.usage, "run: no parameters are bound") }
         if !isBound { try bind(parameters: []) }
+        try set(pointers, integers)
+        for kernel in compiled.body { kernel(table, scratch) }
+        hasRun = true
+    }
+
+    /// Runs once more what depends on directions, on the samples of the last run and with the same weights: the arrays
+    /// must hold the same numbers as then, but for those of the directions.
+    ///
+    /// - Throws: `usage` when the program was not compiled to keep the rest, or nothing has run since the weights were
+    ///   bound; what `run` throws.
+    public func rerun(
+        reals pointers: [UnsafePointer<Scalar>] = [], indices integers: [UnsafePointer<Int32>] = []
+    ) throws {
+        guard compiled.keepsPrimal, hasRun else {
+            throw ZooError(
+                .usage, compiled.keepsPrimal ? "rerun: nothing has run yet" : "rerun: the program keeps nothing")
+        }
+        try set(pointers, integers)
+        for kernel in compiled.body[compiled.plan.primalSteps...] { kernel(table, scratch) }
+    }
+
+    private func set(_ pointers: [UnsafePointer<Scalar>], _ integers: [UnsafePointer<Int32>]) throws {
         guard pointers.count == reals.count, integers.count == indices.count else {
             throw misfit(
                 "run",
@@ -98,7 +128,6 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
             if let bound = input.bound { try check(pointer, input.count, below: bound) }
             table[input.id] = UnsafeMutableRawPointer(mutating: pointer)
         }
-        for kernel in compiled.body { kernel(table, scratch) }
     }
 
     private func check(_ pointer: UnsafePointer<Int32>, _ count: Int, below bound: Int) throws {

@@ -26,14 +26,17 @@ struct Plan: Sendable {
     let prologue: [Int]
     /// What runs each time: single instructions, and neighbours that run together.
     let steps: [[Int]]
+    /// How many of the steps come first and depend on no direction; all when the program is not planned to keep them.
+    let primalSteps: Int
     /// The size of the arena.
     private(set) var arenaBytes = 0
 
     /// Space is handed out in steps of a cache line, which is also the widest vector.
     static let alignment = 64
 
-    /// Plans a program; `clusters` lets neighbouring operations on rows run together.
-    init(_ program: Program, scalarBytes: Int, clusters: Bool) {
+    /// Plans a program; `clusters` lets neighbouring operations on rows run together. With `keepsPrimal` what depends on
+    /// directions comes last, and nothing that it reads of the rest is overwritten.
+    init(_ program: Program, scalarBytes: Int, clusters: Bool, keepsPrimal: Bool = false) {
         let instructions = program.instructions
         var buffers = Array(instructions.indices)
         let settled = program.settled
@@ -44,14 +47,28 @@ struct Plan: Sendable {
         let working = instructions.indices.filter { !instructions[$0].operation.isFree }
         prologue = working.filter { settled[$0] }
         let body = working.filter { !settled[$0] }
-        steps = clusters ? RowCluster.steps(program, body: body, buffers: buffers) : body.map { [$0] }
-        assign(program, settled, scalarBytes)
+        let directed = keepsPrimal ? program.directed : Array(repeating: false, count: instructions.count)
+        func steps(_ body: [Int]) -> [[Int]] {
+            clusters ? RowCluster.steps(program, body: body, buffers: buffers) : body.map { [$0] }
+        }
+        let primal = steps(body.filter { !directed[$0] })
+        primalSteps = primal.count
+        self.steps = primal + steps(body.filter { directed[$0] })
+        assign(program, settled, directed, scalarBytes)
     }
 
-    private mutating func assign(_ program: Program, _ settled: [Bool], _ scalarBytes: Int) {
+    private mutating func assign(_ program: Program, _ settled: [Bool], _ directed: [Bool], _ scalarBytes: Int) {
         let instructions = program.instructions
         var lastUse = [Int](repeating: -1, count: instructions.count)
-        for id in steps.joined() { for operand in instructions[id].operands { lastUse[buffers[operand]] = id } }
+        for (place, step) in steps.enumerated() {
+            for id in step {
+                for buffer in instructions[id].operands.map({ buffers[$0] }) {
+                    // What the last steps read of the first ones is read again whenever they run again.
+                    let isKept = place >= primalSteps && !directed[buffer]
+                    lastUse[buffer] = isKept ? .max : max(lastUse[buffer], id)
+                }
+            }
+        }
         for output in program.outputs { lastUse[buffers[output.id]] = .max }
 
         func size(_ id: Int) -> Int {
@@ -128,6 +145,21 @@ extension Program {
             }
         }
         return settled
+    }
+}
+
+extension Program {
+    /// For each value whether it depends on a direction.
+    var directed: [Bool] {
+        var directed = [Bool](repeating: false, count: instructions.count)
+        for (id, instruction) in instructions.enumerated() {
+            if case .input(let place, _) = instruction.operation {
+                directed[id] = inputs[place].role == .direction
+            } else {
+                directed[id] = instruction.operands.contains { directed[$0] }
+            }
+        }
+        return directed
     }
 }
 

@@ -14,20 +14,21 @@ public enum Bootstrap {
         return (mean, means[cut], means[means.count - 1 - cut])
     }
 
-    /// Paired test of two rankers on the same queries: the mean difference, and twice the share of draws whose mean
-    /// difference has the other sign or is zero (add-one, so never zero).
+    /// Paired test of two rankers on the same queries: the mean difference with its 95 % interval, and twice the share of
+    /// draws whose mean difference has the other sign or is zero (add-one, so never zero).
     ///
     /// - Precondition: as many values on both sides.
     public static func paired(
         _ a: [Double], _ b: [Double], draws: Int = defaultDraws, seed: UInt64
-    ) -> (difference: Double, p: Double)? {
+    ) -> (difference: Double, low: Double, high: Double, p: Double)? {
         precondition(a.count == b.count)
         guard !a.isEmpty else { return nil }
         let differences = zip(a, b).map { $0 - $1 }
         let mean = differences.reduce(0, +) / Double(differences.count)
-        let means = resampled(differences, draws, seed)
+        let means = resampled(differences, draws, seed).sorted()
         let against = means.count { mean > 0 ? $0 <= 0 : $0 >= 0 }
-        return (mean, min(1, 2 * Double(against + 1) / Double(draws + 1)))
+        let cut = Int((0.025 * Double(means.count)).rounded(.down))
+        return (mean, means[cut], means[means.count - 1 - cut], min(1, 2 * Double(against + 1) / Double(draws + 1)))
     }
 
     private static func resampled(_ values: [Double], _ draws: Int, _ seed: UInt64) -> [Double] {

@@ -48,6 +48,23 @@ public enum Parallel {
         if let first = failure.withLock({ $0 }) { throw first.error }
     }
 
+    /// `forEach` for work that cannot fail and is too short to be interrupted, such as arithmetic on one long array.
+    public static func perform(count: Int, jobs: Int, _ body: @Sendable (Int) -> Void) {
+        let workers = max(1, min(jobs, count))
+        guard workers > 1 else {
+            for index in 0..<count { body(index) }
+            return
+        }
+        let next = Atomic<Int>(0)
+        DispatchQueue.concurrentPerform(iterations: workers) { _ in
+            while true {
+                let index = next.add(1, ordering: .relaxed).oldValue
+                guard index < count else { return }
+                body(index)
+            }
+        }
+    }
+
     /// `forEach` that gathers a value per index, in order.
     public static func map<T: Sendable>(
         count: Int, jobs: Int, _ body: @Sendable (Int) throws -> T

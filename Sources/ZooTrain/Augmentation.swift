@@ -16,6 +16,19 @@ package struct Augmentation: Sendable, Hashable {
     /// Whether samples are left alone.
     package var isEmpty: Bool { shift == 0 && noise == 0 && flip == 0 }
 
+    /// - Throws: `usage` for a shift out of the image, or shifts and flips of samples that are no images.
+    func check(shape: [Int]) throws {
+        guard shift > 0 || flip > 0 else { return }
+        guard shape.count == 3 else {
+            throw ZooError(.usage, "augment: shift and flip are for images; samples are \(shape)")
+        }
+        let least = min(shape[1], shape[2])
+        guard shift < least else {
+            throw ZooError(
+                .usage, "augment.shift: expected fewer than the \(least) pixels of the images, found \(shift)")
+        }
+    }
+
     /// Writes a changed copy of a sample of extents `[C, H, W]` (or `[D]`, for noise alone).
     func apply(
         _ sample: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>, shape: [Int],
@@ -125,8 +138,30 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// - Throws: `mismatch` when samples are no images (or no square ones, for rotations).
+    /// - Throws: `mismatch` when samples are no images (no square ones, for rotations), or have no more columns than are
+    ///   shifted or hidden: nothing would be left of them, or they would come round again.
+    package func check(shape: [Int]) throws {
+        var columns: Int?
+        switch self {
+        case .invert, .dim, .noise: return
+        case .shift(let count), .occlude(let count): columns = count
+        default: break
+        }
+        guard shape.count == 3 else {
+            throw ZooError(.mismatch, "transform \(self) is for images; samples are \(shape)")
+        }
+        if case .rotate(let turns) = self, turns != 2, shape[1] != shape[2] {
+            throw ZooError(.mismatch, "transform \(self) is for square images; samples are \(shape)")
+        }
+        if let columns, abs(columns) >= shape[2] {
+            throw ZooError(
+                .mismatch, "transform \(self): expected fewer than the \(shape[2]) columns of the images")
+        }
+    }
+
+    /// - Throws: as `check`.
     func apply(_ values: inout [Float], shape: [Int], _ generator: inout CounterGenerator) throws {
+        try check(shape: shape)
         switch self {
         case .invert:
             for place in values.indices { values[place] = 1 - values[place] }
@@ -139,13 +174,7 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
             return
         default: break
         }
-        guard shape.count == 3 else {
-            throw ZooError(.mismatch, "transform \(self) is for images; samples are \(shape)")
-        }
         let (height, width) = (shape[1], shape[2])
-        if case .rotate(let turns) = self, turns != 2, height != width {
-            throw ZooError(.mismatch, "transform \(self) is for square images; samples are \(shape)")
-        }
         let original = values
         for place in values.indices {
             let column = place % width, row = place / width % height, plane = place / (width * height)
@@ -164,77 +193,6 @@ package enum InputTransform: Sendable, Hashable, CustomStringConvertible {
         case .shift(let columns): return (row, ((column - columns) % width + width) % width)
         case .occlude(let columns): return column >= width - columns ? (-1, 0) : (row, column)
         default: return (row, column)
-        }
-    }
-}
-
-/// The samples of the splits.
-package struct TrainingData: Sendable {
-    package var train: Samples
-    package var validation: Samples?
-    package var test: Samples?
-
-    package init(train: Samples, validation: Samples? = nil, test: Samples? = nil) {
-        self.train = train
-        self.validation = validation
-        self.test = test
-    }
-
-    /// The splits beside the training data, by the names that results have for them.
-    var evaluated: [(name: String, samples: Samples)] {
-        [("val", validation), ("test", test)].compactMap { name, samples in samples.map { (name, $0) } }
-    }
-
-    /// Classes: the largest label plus one.
-    package var classCount: Int {
-        let labels = [train.labels.max(), validation?.labels.max(), test?.labels.max()].compactMap { $0 }
-        return Int(labels.max() ?? 0) + 1
-    }
-
-    /// The data that a trial sees: its classes, its transforms, its label noise (on training labels alone).
-    ///
-    /// Noise of inputs is drawn with the seed of the command, not the trial's: a task is the same for all trials.
-    package func prepared(_ settings: TrialSettings, base: UInt64) throws -> TrainingData {
-        let classes = settings.isRelabelled ? settings.classes?.count ?? classCount : classCount
-        func changed(_ samples: Samples, _ split: Int) throws -> Samples {
-            guard !settings.transforms.isEmpty || settings.classes != nil || (split == 0 && settings.labelNoise > 0)
-            else { return samples }
-            let chosen = samples.labels.indices.filter { place in
-                settings.classes?.contains(Int(samples.labels[place])) ?? true
-            }
-            let size = samples.sampleSize
-            var inputs = chosen.flatMap { samples.inputs[$0 * size..<($0 + 1) * size] }
-            var labels = chosen.map { Int64(samples.labels[$0]) }
-            if settings.isRelabelled, let classes = settings.classes {
-                labels = labels.map { Int64(classes.firstIndex(of: Int($0)) ?? 0) }
-            }
-            for (index, transform) in settings.transforms.enumerated() {
-                var generator = CounterGenerator(TrainingSeed(base: base, trial: 0), "transform", split, index)
-                try transform.apply(&inputs, shape: samples.inputShape, &generator)
-            }
-            if split == 0 {
-                LabelNoise.apply(&labels, settings.labelNoise, classes, TrainingSeed(base: base, trial: settings.seed))
-            }
-            return try Samples(
-                inputs: Tensor(inputs, shape: Shape([chosen.count] + samples.inputShape)),
-                labels: Tensor(labels, shape: [chosen.count]))
-        }
-        return TrainingData(
-            train: try changed(train, 0), validation: try validation.map { try changed($0, 1) },
-            test: try test.map { try changed($0, 2) })
-    }
-}
-
-/// Labels changed to another class.
-enum LabelNoise {
-    /// Changes the labels of a share of the samples, rounded to whole samples, each to one of the other classes.
-    static func apply(_ labels: inout [Int64], _ share: Double, _ classes: Int, _ seed: TrainingSeed) {
-        guard share > 0, classes > 1 else { return }
-        var generator = CounterGenerator(seed, "label noise")
-        let order = generator.permutation(labels.count)
-        for place in order.prefix(Int((share * Double(labels.count)).rounded())) {
-            let other = Int64(generator.below(classes - 1))
-            labels[place] = other < labels[place] ? other : other + 1
         }
     }
 }

@@ -5,7 +5,9 @@ import ZooTensor
 /// How weights of convolutions and linear layers begin, by PyTorch's names in `torch.nn.init` and with its defaults.
 ///
 /// Biases are PyTorch's module default, uniform in ±1/√fan_in, unless `bias` says zeros. Batch norm begins as in
-/// PyTorch: scale one, shift zero, running mean zero, running variance one.
+/// PyTorch: scale one, shift zero, running mean zero, running variance one; layer norm with scale one and shift zero.
+/// The class token and the table of positions of a vision transformer begin as timm's whatever the kind: normal of
+/// standard deviation 1e-6 and 0.02 (`VisionTransformer.init_weights`).
 package struct Initialiser: Sendable, Hashable {
     package enum Kind: String, Sendable, CaseIterable {
         /// Kaiming uniform with a = √5: uniform in ±1/√fan_in.
@@ -24,9 +26,17 @@ package struct Initialiser: Sendable, Hashable {
         case xavierNormal = "xavier_normal"
         /// Orthonormal rows or columns of the matrix [outputs, everything else].
         case orthogonal
+        /// Normal of `mean` and `std` (0 and 1) cut at ±2, as `nn.init.trunc_normal_` has it.
+        case truncatedNormal = "trunc_normal"
+        /// What timm's vision transformers begin with (`init_weights_vit_timm`): linear weights by `trunc_normal_` with
+        /// standard deviation 0.02, their biases zero; convolutions, the patches' among them, stay as PyTorch made them.
+        case timm
         /// Zeros.
         case zeros
     }
+
+    /// The ends at which `trunc_normal_` and timm cut; not in units of the standard deviation.
+    private static let cut = 2.0
 
     package var kind = Kind.pytorch
     /// Lower end or mean.
@@ -52,8 +62,11 @@ package struct Initialiser: Sendable, Hashable {
         case (_, "running_var"): return [Float](repeating: 1, count: count)
         case (.batchNorm, "weight"), (.layerNorm, "weight"), (.rmsNorm, _): return [Float](repeating: 1, count: count)
         case (.batchNorm, _), (.layerNorm, _): return [Float](repeating: 0, count: count)
+        case (.classToken, _): return Self.normal(count, 1e-6, &generator)
+        case (.positionEmbedding, _): return Self.truncatedNormal(count, 0, 0.02, &generator)
+        case (.linear, "weight") where kind == .timm: return Self.truncatedNormal(count, 0, 0.02, &generator)
         case (_, "bias"):
-            if zeroesBias { return [Float](repeating: 0, count: count) }
+            if zeroesBias || (kind == .timm && op == .linear) { return [Float](repeating: 0, count: count) }
             return Self.uniform(count, 1 / Double(fanIn).squareRoot(), &generator)
         default: return weights(info.shape, &generator)
         }
@@ -64,7 +77,7 @@ package struct Initialiser: Sendable, Hashable {
         let receptive = shape.dimensions.dropFirst(2).reduce(1, *)
         let fanIn = Double((shape.rank > 1 ? shape[1] : 1) * receptive), fanOut = Double(shape[0] * receptive)
         switch kind {
-        case .pytorch: return Self.uniform(count, gain / fanIn.squareRoot(), &generator)
+        case .pytorch, .timm: return Self.uniform(count, gain / fanIn.squareRoot(), &generator)
         case .uniform:
             return (0..<count).map { _ in Float(location + (scale - location) * generator.uniform()) }
         case .normal: return (0..<count).map { _ in Float(location + scale * generator.normal()) }
@@ -73,7 +86,19 @@ package struct Initialiser: Sendable, Hashable {
         case .xavierUniform: return Self.uniform(count, gain * (6 / (fanIn + fanOut)).squareRoot(), &generator)
         case .xavierNormal: return Self.normal(count, gain * (2 / (fanIn + fanOut)).squareRoot(), &generator)
         case .orthogonal: return orthogonal(rows: shape[0], columns: count / max(shape[0], 1), &generator)
+        case .truncatedNormal: return Self.truncatedNormal(count, location, scale, &generator)
         case .zeros: return [Float](repeating: 0, count: count)
+        }
+    }
+
+    /// Drawn again where it falls outside; the reader of manifests sees to it that enough falls inside.
+    private static func truncatedNormal(
+        _ count: Int, _ mean: Double, _ deviation: Double, _ generator: inout CounterGenerator
+    ) -> [Float] {
+        (0..<count).map { _ in
+            var value = mean + deviation * generator.normal()
+            while abs(value) > cut { value = mean + deviation * generator.normal() }
+            return Float(value)
         }
     }
 

@@ -32,15 +32,18 @@ package struct TrainingManifest: Sendable {
             "schedule": ["schedule", "name"], "init": ["init", "name"], "seed": ["seed"],
             "checkpoints": ["checkpoints"],
         ]
-        for key in ["width", "activation", "dropout", "hidden", "blocks", "channels", "kernels"] {
+        for key in [
+            "width", "activation", "dropout", "hidden", "blocks", "channels", "kernels", "patch", "dim", "depth",
+            "heads",
+        ] {
             axes[key] = ["architecture", key]
         }
         for key in ["lr", "momentum", "weight_decay", "dampening", "nesterov", "betas", "eps"] {
             axes[key] = ["optimizer", key]
         }
         for key in [
-            "epochs", "batch_size", "drop_last", "label_smoothing", "label_noise", "transform", "classes", "base",
-            "freeze",
+            "epochs", "batch_size", "drop_last", "label_smoothing", "label_noise", "transform", "classes", "relabel",
+            "base", "freeze",
         ] { axes[key] = [key] }
         return axes
     }()

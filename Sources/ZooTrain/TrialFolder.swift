@@ -21,12 +21,17 @@ struct TrialFolder {
     let work: String
     let settings: TrialSettings
     let seed: TrainingSeed
+    /// What tells data and base from others, as `params.json` has it.
+    let identity: JSONObject
 
     private var stateFile: String { "\(work)/state.safetensors" }
+    /// The state saved before: what is gone on from where the last one was damaged.
+    private var formerStateFile: String { "\(work)/state.former.safetensors" }
 
     /// `params.json`: the settings under the published zoos' keys, and as the manifest has them.
     private var params: JSONObject {
         var params = settings.config
+        for (key, value) in identity { params[key] = value }
         params["training::base_seed"] = .int(Int64(bitPattern: seed.base))
         params["training::manifest"] = .string(JSONValue.object(settings.content).text(sortedKeys: true))
         return params
@@ -34,17 +39,36 @@ struct TrialFolder {
 
     /// Whether the trial is there already; what it found last.
     ///
-    /// - Throws: `mismatch` when a trial of that name has other settings.
+    /// - Throws: `mismatch` when a trial of that name has other settings, data or base, naming what differs.
     func finished() throws -> JSONObject? {
         guard access("\(path)/params.json", F_OK) == 0 else { return nil }
         let found = try Self.read("\(path)/params.json")
         guard found.object == params else {
             throw ZooError(
-                .mismatch, "\(path) is there and has other settings than the manifest",
+                .mismatch, "\(path) is there and was trained otherwise: \(difference(found.object ?? JSONObject()))",
                 hint: "name the zoo differently ('id'), write elsewhere with --to, or remove the folder")
         }
         let lines = try Bytes(mapping: "\(path)/result.json").withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
         return try lines.split(separator: "\n").last.map { try JSONParser.parse(String($0)) }?.object ?? JSONObject()
+    }
+
+    /// Where the settings that are found differ from these, in words.
+    private func difference(_ found: JSONObject) -> String {
+        let wanted = params
+        var differences: [String] = []
+        for key in wanted.map(\.key) + found.map(\.key).filter({ !wanted.contains($0) }) where found[key] != wanted[key]
+        {
+            // The manifest's text repeats what the other keys say.
+            if key == "training::manifest" { continue }
+            func text(_ value: JSONValue?) -> String { value?.text() ?? "nothing" }
+            differences.append("\(key): expected \(text(wanted[key])), found \(text(found[key]))")
+        }
+        guard !differences.isEmpty else {
+            return "training::manifest: expected \(wanted["training::manifest"]?.text() ?? ""), found "
+                + "\(found["training::manifest"]?.text() ?? "nothing")"
+        }
+        let rest = differences.count > 5 ? " and \(differences.count - 5) more" : ""
+        return differences.prefix(5).joined(separator: "; ") + rest
     }
 
     private static func read(_ path: String) throws -> JSONValue {
@@ -64,20 +88,43 @@ struct TrialFolder {
             "params": .object(params), "step": .int(Int64(block.step)), "batches": .int(block.batchesTracked),
             "results": .array(results.map { .object($0) }),
         ]
+        if access(stateFile, F_OK) == 0, rename(stateFile, formerStateFile) != 0 {
+            throw ZooError.system("rename \(stateFile)", errno: errno)
+        }
         // Saved above all when the user asks to stop; a writer that heeds the request would save nothing then.
         try SafetensorsWriter.writeUninterrupted(
             block.fullState(), to: stateFile, metadata: ["trial": facts.text()])
     }
 
-    /// Puts a saved state back and returns the results so far; empty when there is none that fits.
-    func resume(_ block: ParameterBlock) throws -> [JSONObject] {
-        guard access(stateFile, F_OK) == 0 else { return [] }
-        let file = try CheckpointFile.open(stateFile)
+    /// Puts a saved state back and returns the results so far; empty when there is none that fits. A damaged state is
+    /// thrown away, and the one before it is taken, or the trial begins again: its bytes come out the same.
+    ///
+    /// - Parameter warn: told of states that are thrown away.
+    func resume(_ block: ParameterBlock, _ warn: (String) -> Void) throws -> [JSONObject] {
+        let initial = block.snapshot()
+        for path in [stateFile, formerStateFile] where access(path, F_OK) == 0 {
+            do {
+                if let results = try resume(block, from: path) { return results }
+                warn("\(path): the saved state has other settings or data and is left out")
+            } catch let error as ZooError where error.code != .interrupted {
+                warn("\(error.at("\(path): the saved state is damaged and is left out").message)")
+            }
+            block.restore(initial)
+            unlink(path)
+        }
+        return []
+    }
+
+    /// The results of a state; nil when it is one of other settings.
+    ///
+    /// - Throws: what reading throws; `corrupt` where something is missing.
+    private func resume(_ block: ParameterBlock, from path: String) throws -> [JSONObject]? {
+        let file = try CheckpointFile.open(path)
         guard let text = file.metadata["trial"]?.string ?? file.metadata["__metadata__"]?["trial"]?.string,
-            let facts = try JSONParser.parse(text).object, facts["params"]?.object == params,
-            let results = facts["results"]?.array?.compactMap(\.object), let step = facts["step"]?.int,
-            let batches = facts["batches"]?.int
-        else { return [] }
+            let facts = try JSONParser.parse(text).object, let results = facts["results"]?.array?.compactMap(\.object),
+            let step = facts["step"]?.int, let batches = facts["batches"]?.int
+        else { throw ZooError(.corrupt, "it does not say which trial it is of") }
+        guard facts["params"]?.object == params else { return nil }
         try block.load(full: file.source)
         block.step = step
         block.batchesTracked = Int64(batches)
@@ -190,6 +237,7 @@ struct TrialFolder {
         try AtomicFile.write("\(work)/result.json", Array(lines.utf8))
         try AtomicFile.write("\(work)/progress.csv", Array(Self.csv(results).utf8))
         unlink(stateFile)
+        unlink(formerStateFile)
         guard rename(work, path) == 0 else { throw ZooError.system("rename to \(path)", errno: errno) }
     }
 

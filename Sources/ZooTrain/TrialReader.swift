@@ -20,6 +20,10 @@ struct TrialReader {
         settings.frozen = root.texts("freeze") ?? []
         settings.classes = root.counts("classes")
         settings.isRelabelled = root.flag("relabel") ?? false
+        if let classes = settings.classes {
+            if classes.isEmpty { root.fault("classes", "expected at least one class") }
+            if Set(classes).count < classes.count { root.fault("classes", "a class is listed twice") }
+        }
         if settings.isRelabelled, settings.classes == nil { root.fault("relabel", "goes with a list of classes") }
         readArchitecture()
         readOptimizer()
@@ -107,10 +111,15 @@ struct TrialReader {
         let section = root.section("init")
         section.allow(["name", "gain", "low", "high", "mean", "std", "bias"])
         var initialiser = Initialiser()
-        initialiser.kind = section.choice("name", Initialiser.Kind.self) ?? .pytorch
+        let isTransformer = settings.architecture["family"]?.string == "vit"
+        initialiser.kind = section.choice("name", Initialiser.Kind.self) ?? (isTransformer ? .timm : .pytorch)
         initialiser.location = section.number("low") ?? section.number("mean") ?? 0
         initialiser.scale = section.number("high") ?? section.number("std") ?? 1
         initialiser.gain = section.number("gain") ?? 1
+        if initialiser.kind == .truncatedNormal, abs(initialiser.location) > 2 || !(0...100).contains(initialiser.scale)
+        {
+            section.fault("std", "trunc_normal cuts at -2 and 2: expected a mean between them and a std from 0 to 100")
+        }
         switch section.text("bias") {
         case nil, "pytorch": break
         case "zeros": initialiser.zeroesBias = true

@@ -24,6 +24,8 @@ package struct ZooTraining: Sendable {
         package var settings: TrialSettings
         package var blueprint: ArchitectureBlueprint
         fileprivate var base: (any TensorSource)?
+        /// What tells its data and its base from others: parts of `params.json`.
+        fileprivate var identity = JSONObject()
         /// Parameters that the network has, without buffers.
         package var parameterCount: Int
         /// Optimiser steps of the whole trial.
@@ -42,6 +44,8 @@ package struct ZooTraining: Sendable {
 
     /// The folder of the zoo.
     package let path: String
+    /// What is odd and no fault: tensors of bases that the networks do not read.
+    package let warnings: [String]
     package let trials: [Trial]
     private let data: TrainingData
     private let seed: UInt64
@@ -49,9 +53,10 @@ package struct ZooTraining: Sendable {
     /// Seconds between two saved states.
     package var saveInterval = 2.0
 
-    /// Settles the network of every trial.
+    /// Settles the network of every trial and checks what it asks of data and base, before anything is trained.
     ///
     /// - Parameters:
+    ///   - data: the samples of the manifest's splits.
     ///   - folder: where the zoo's folder, named after the manifest, will be.
     ///   - seed: of the command; trials add their own.
     ///   - resolver: the known architecture files, for `architecture: file` and `base`.
@@ -63,29 +68,67 @@ package struct ZooTraining: Sendable {
         path = "\(folder)/\(manifest.id)"
         self.data = data
         self.seed = seed
+        try data.check()
         let problems = ManifestProblems()
         var sources: [String: any TensorSource] = [:]
+        var fingerprints: [String: String] = [:]
+        var warnings: [String] = []
+        let identity = data.identity(manifest.data)
+        let present = data.all.map { Set($0.labels) }
         let digits = max(5, String(manifest.trials.count).count)
-        trials = manifest.trials.enumerated().compactMap { index, settings in
+        trials = try manifest.trials.enumerated().compactMap { index, settings in
             do {
                 for path in [settings.base, settings.architecture["like"]?.string].compactMap({ $0 })
                 where sources[path] == nil { sources[path] = try CheckpointFile.open(path).source }
-                return try Self.trial(
-                    manifest.id, index, digits, settings, data, sources, resolver)
+                var trial = try Self.trial(manifest.id, index, digits, settings, data, sources, resolver, present)
+                trial.identity = identity
+                if let path = settings.base, let base = trial.base {
+                    if fingerprints[path] == nil {
+                        fingerprints[path] = try base.fingerprint()
+                        if let text = Self.unread(base, by: trial.blueprint) {
+                            warnings.append("base \(path): \(text)")
+                        }
+                    }
+                    trial.identity["training::base_fingerprint"] = fingerprints[path].map { .string($0) }
+                }
+                return trial
             } catch {
-                problems.add(ZooError.wrap(error).description)
+                let wrapped = ZooError.wrap(error)
+                if wrapped.code == .interrupted { throw wrapped }
+                problems.add(wrapped.description)
                 return nil
             }
         }
+        self.warnings = warnings
         try problems.check(manifest.id)
+    }
+
+    /// Tensors of a base that a network does not read, in words; nil when it reads all.
+    private static func unread(_ base: any TensorSource, by blueprint: ArchitectureBlueprint) -> String? {
+        let read = Set(blueprint.graph.parameterNames)
+        let left = base.tensorInfos.filter { $0.dtype.isFloatingPoint && !read.contains($0.name) }.map(\.name)
+        guard !left.isEmpty else { return nil }
+        let shown = left.prefix(8).map { "'\($0)'" }.joined(separator: ", ")
+        let rest = left.count > 8 ? " and \(left.count - 8) more" : ""
+        return "the network does not read \(left.count) tensors: \(shown)\(rest)"
     }
 
     private static func trial(
         _ id: String, _ index: Int, _ digits: Int, _ settings: TrialSettings, _ data: TrainingData,
-        _ sources: [String: any TensorSource], _ resolver: ArchitectureResolver
+        _ sources: [String: any TensorSource], _ resolver: ArchitectureResolver, _ present: [Set<Int32>]
     ) throws -> Trial {
+        try data.check(settings, outputs: outputs(settings, data), present: present)
         let blueprint = try blueprint(settings, data, sources, resolver)
         try checkSize(blueprint.tensors, settings)
+        if let path = settings.base, let base = sources[path] {
+            let faults = ParameterNames.faults(expected: blueprint.tensors, found: base.tensorInfos)
+            guard faults.isEmpty else {
+                throw ZooError(
+                    .mismatch,
+                    "base \(path) does not fit architecture '\(settings.architectureName)': "
+                        + faults.joined(separator: "; "))
+            }
+        }
         let trained = Set(blueprint.graph.trainableNames)
         let count = data.train.count, whole = count / settings.batchSize
         let steps = whole + (count % settings.batchSize > 0 && !settings.dropsLast ? 1 : 0)
@@ -141,6 +184,13 @@ package struct ZooTraining: Sendable {
                 }))
     }
 
+    /// The classes that a network made from numbers tells apart; nil where weights tell.
+    private static func outputs(_ settings: TrialSettings, _ data: TrainingData) -> Int? {
+        guard settings.architecture["family"] != nil else { return nil }
+        if let stated = settings.architecture["classes"]?.int { return stated }
+        return settings.isRelabelled ? settings.classes?.count ?? data.classCount : data.classCount
+    }
+
     private static func blueprint(
         _ settings: TrialSettings, _ data: TrainingData, _ sources: [String: any TensorSource],
         _ resolver: ArchitectureResolver
@@ -148,7 +198,7 @@ package struct ZooTraining: Sendable {
         if settings.architecture["family"] != nil {
             return try ArchitectureBlueprint(
                 name: settings.architectureName, numbers: settings.architecture, inputShape: data.train.inputShape,
-                classes: settings.isRelabelled ? settings.classes?.count ?? data.classCount : data.classCount)
+                classes: outputs(settings, data) ?? data.classCount)
         }
         guard let path = settings.base ?? settings.architecture["like"]?.string, let source = sources[path] else {
             throw ZooError(
@@ -176,17 +226,27 @@ package struct ZooTraining: Sendable {
 
     /// Trains what is not there yet.
     ///
-    /// - Parameter ended: told of every trial that ended, from any thread.
+    /// - Parameters:
+    ///   - warn: told what is odd and was mended, from any thread.
+    ///   - ended: told of every trial that ended, from any thread.
     /// - Returns: an outcome per trial, in order.
-    /// - Throws: `interrupted`; running trials have saved their last whole epoch.
-    package func run(jobs: Int, ended: @escaping @Sendable (Trial, Outcome) -> Void) throws -> [Outcome] {
+    /// - Throws: `busy` while another process grows this zoo; `interrupted`: running trials have saved their last whole
+    ///   epoch.
+    package func run(
+        jobs: Int, warn: @escaping @Sendable (String) -> Void = { _ in },
+        ended: @escaping @Sendable (Trial, Outcome) -> Void
+    ) throws -> [Outcome] {
         try makeFolder(path)
-        // Only when it is empty: a trial that failed leaves what it has.
-        defer { rmdir(growing) }
+        let lock = try TrainingLock(growing, zoo: path)
+        defer {
+            lock.release()
+            // Only when it is empty: a trial that failed leaves what it has.
+            rmdir(growing)
+        }
         return try Parallel.map(count: trials.count, jobs: jobs) { index in
             let trial = trials[index]
             let outcome: Outcome
-            do { outcome = try run(trial) } catch let error as ZooError where error.code != .interrupted {
+            do { outcome = try run(trial, warn) } catch let error as ZooError where error.code != .interrupted {
                 outcome = .failed(error)
             }
             ended(trial, outcome)
@@ -206,15 +266,15 @@ package struct ZooTraining: Sendable {
             seed: TrainingSeed(base: seed, trial: trial.settings.seed), base: trial.base, library: library)
     }
 
-    private func run(_ trial: Trial) throws -> Outcome {
+    private func run(_ trial: Trial, _ warn: (String) -> Void) throws -> Outcome {
         let folder = TrialFolder(
             name: trial.name, path: "\(path)/\(trial.name)",
             work: "\(growing)/\(trial.name)", settings: trial.settings,
-            seed: TrainingSeed(base: seed, trial: trial.settings.seed))
+            seed: TrainingSeed(base: seed, trial: trial.settings.seed), identity: trial.identity)
         if try folder.finished() != nil { return .found }
         try makeFolder(folder.work)
         let trainer = try trainer(trial)
-        var results = try folder.resume(trainer.block)
+        var results = try folder.resume(trainer.block, warn)
         // What the saved state does not know would end up in the zoo beside what is trained now.
         try folder.clean(after: results.isEmpty ? nil : results.count - 1)
         if results.isEmpty { try begin(trainer, folder, &results) }

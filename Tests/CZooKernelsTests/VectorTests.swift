@@ -203,6 +203,34 @@ private func numbers(_ count: Int, _ generator: inout SeededGenerator) -> [Doubl
         }
     }
 
+    @Test func productsWithManyVectorsAreThoseOneByOne() {
+        var generator = SeededGenerator(seed: 57)
+        let dtypes = [
+            ZOO_DTYPE_F32, ZOO_DTYPE_F32, ZOO_DTYPE_F32, ZOO_DTYPE_F32, ZOO_DTYPE_F16, ZOO_DTYPE_F64, ZOO_DTYPE_BF16,
+        ]
+        for first in [ZOO_DTYPE_F32, ZOO_DTYPE_F64] {
+            for count in [0, 5, 16, 4096, 9001] {
+                let g = Stored(numbers(count, &generator), first)
+                // More than are taken together.
+                let others = (0..<21).map { Stored(numbers(count, &generator), dtypes[$0 % dtypes.count]) }
+                var expected: [Double]?
+                withEachVariant { variant in
+                    var dots = [Double](repeating: .nan, count: others.count)
+                    zoo_vector_dots(
+                        g.pointer, g.dtype, others.map { Optional($0.pointer) }, others.map(\.dtype), others.count,
+                        count, &dots)
+                    let alone = others.map { zoo_vector_pair(g.pointer, g.dtype, $0.pointer, $0.dtype, count).dot }
+                    #expect(dots == alone, "\(variant), \(count)")
+                    if let expected { #expect(dots == expected, "\(variant), \(count)") }
+                    expected = dots
+                }
+                for (dot, other) in zip(expected ?? [], others) {
+                    #expect((dot - zip(g.values, other.values).reduce(0) { $0 + $1.0 * $1.1 }).magnitude < 1e-9)
+                }
+            }
+        }
+    }
+
     @Test func pairsOfVectors() {
         var generator = SeededGenerator(seed: 54)
         for (first, second) in [

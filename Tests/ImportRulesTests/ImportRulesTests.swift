@@ -19,7 +19,7 @@ import ZooTestSupport
             "ZooBase", "ZooTensor", "ZooFormats", "CZooKernels", "CCrypto", "CZooSQLite", "GRDB", "GRDBSQLite",
         ],
         "ZooMerge": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "CZooKernels", "Yams"],
-        "ZooLandscape": ["ZooBase", "ZooTensor", "ZooNN"],
+        "ZooLandscape": ["ZooBase", "ZooTensor", "ZooNN", "CZooKernels"],
         "ZooRetrieval": ["ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN"],
         "ZooPrune": [
             "ZooBase", "ZooTensor", "ZooAutodiff", "ZooNN", "ZooFormats", "ZooTokenizers", "CZooKernels",

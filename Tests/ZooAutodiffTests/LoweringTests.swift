@@ -1,5 +1,6 @@
 import Testing
 import ZooAutodiff
+import ZooBase
 import ZooTensor
 import ZooTestSupport
 
@@ -183,6 +184,71 @@ import ZooTestSupport
         }
         // Running again in the same arena gives the same bytes.
         #expect(try executor.evaluate(reals, indices: s.integers) == first)
+    }
+
+    /// Further directions with the rest kept give the bytes of whole runs, in both precisions.
+    @Test(arguments: [
+        convolutional(32), convolutional(5), residual(training: false), residual(training: true), perceptron,
+        transformer, rows, skips,
+    ])
+    func keptRunsAgreeWithWholeOnes(_ network: Network) throws {
+        let s = Sketch()
+        let loss = try network.loss(s)
+        let directions = s.trained.enumerated().map { s.b.direction("v\($0)", $1.shape) }
+        let result = try s.b.hessianVectorProduct(of: loss, withRespectTo: s.trained, along: directions)
+        let program = s.b.build(
+            [("loss", loss)] + result.gradient.map { ("g", $0) } + result.product.map { ("h", $0) })
+        let choices = (0..<2).map { _ in s.trained.map { s.random($0.shape.elementCount, -1...1) } }
+        let whole = try choices.map { choice in
+            var reals = s.reals
+            for (place, numbers) in choice.enumerated() { reals["v\(place)"] = numbers }
+            return try (
+                program.compiled().makeExecutor().evaluate(
+                    reals.mapValues { $0.map { Float($0) } }, indices: s.integers),
+                program.compiledReference().makeExecutor().evaluate(reals, indices: s.integers)
+            )
+        }
+        let single = try kept(program.compiled(keepingPrimal: true), s, choices)
+        let double = try kept(program.compiledReference(keepingPrimal: true), s, choices)
+        for (place, choice) in [0, 1, 0].enumerated() {
+            #expect(single[place] == whole[choice].0, "run \(place)")
+            #expect(double[place] == whole[choice].1, "run \(place)")
+        }
+    }
+
+    /// The outputs of a run with the first directions, a second run with others, and a third with the first again.
+    private func kept<S: EngineScalar>(
+        _ compiled: CompiledProgram<S>, _ s: Sketch, _ choices: [[[Double]]]
+    ) throws -> [[[S]]] {
+        let executor = compiled.makeExecutor()
+        var blocks: [UnsafeMutablePointer<S>] = []
+        defer { for block in blocks { block.deallocate() } }
+        func lend(_ numbers: [Double]) -> UnsafePointer<S> {
+            let block = UnsafeMutablePointer<S>.allocate(capacity: max(1, numbers.count))
+            block.initialize(from: numbers.map { S($0) }, count: numbers.count)
+            blocks.append(block)
+            return UnsafePointer(block)
+        }
+        func values(_ role: InputRole) -> [UnsafePointer<S>] {
+            compiled.program.inputs(role).map { lend(s.reals[$0.name] ?? []) }
+        }
+        let integers = s.integers.values.first ?? []
+        let data = values(.data)
+        let start = UnsafeMutablePointer<Int32>.allocate(capacity: max(1, integers.count))
+        defer { start.deallocate() }
+        start.initialize(from: integers, count: integers.count)
+        let indices = compiled.program.inputs(.indices).map { _ in UnsafePointer(start) }
+        #expect(throws: ZooError.self) { try executor.rerun(reals: data, indices: indices) }
+        try executor.bind(parameters: values(.parameter))
+        return try [0, 1, 0].enumerated().map { place, choice in
+            let reals = data + choices[choice].map(lend)
+            if place == 0 {
+                try executor.run(reals: reals, indices: indices)
+            } else {
+                try executor.rerun(reals: reals, indices: indices)
+            }
+            return compiled.program.outputs.indices.map { Array(executor.output($0)) }
+        }
     }
 
     /// Gradients of single samples: the mapped program against one sample at a time, in both precisions.

@@ -1,5 +1,7 @@
 import Testing
 import ZooBase
+import ZooFormats
+import ZooTensor
 import ZooTestSupport
 
 /// `zoo eval`, run as a user runs it.
@@ -62,6 +64,32 @@ import ZooTestSupport
         #expect(file.errors.contains("none of the checkpoints is in the catalog"))
     }
 
+    /// A split that is named twice is evaluated once.
+    @Test func splitsAreEvaluatedOnce() throws {
+        let run = try ZooProgram.run([
+            "eval", "\(tasks)/pretrained.safetensors", "--data", "zoos/data/digits.safetensors:test,val,test", "--json",
+        ])
+        let rows = try JSONParser.parse(run.output).array ?? []
+        #expect(rows.map { $0["split"] } == ["test", "val"])
+    }
+
+    /// Labels that the network has no output for are told with file, split and sample.
+    @Test func aLabelWithoutAnOutputIsNamed() throws {
+        let folder = try TemporaryFolder()
+        let digits = try CheckpointFile.open(Repository.path("zoos/data/digits.safetensors")).source
+        var labels = try digits.tensor(named: "y_test").doubles().map { Int64($0) }
+        labels[5] = 12
+        var state = StateDict()
+        state["x_test"] = try digits.tensor(named: "x_test")
+        state["y_test"] = Tensor(labels, shape: [labels.count])
+        let path = folder.file("odd.safetensors")
+        try SafetensorsWriter.write(state, to: path)
+        let run = try ZooProgram.run(["eval", "\(tasks)/pretrained.safetensors", "--data", path])
+        #expect(run.status == 3)
+        #expect(run.errors.contains("\(path):test: the label of sample 5"), "\(run.errors)")
+        #expect(run.errors.contains("found 12"))
+    }
+
     @Test func modelsThatFailAreListedAndTheOthersEvaluated() throws {
         let run = try ZooProgram.run([
             "eval", "\(tasks)/pretrained.safetensors", "zoos/data/digits.safetensors", "--data",
@@ -81,6 +109,7 @@ import ZooTestSupport
             "did you mean 'TaskCNN-16-64'?"
         ),
         (["--data", "zoos/data/digits.safetensors", "--set", "activation"], "expected KEY=VALUE"),
+        (["--data", "zoos/data/digits.safetensors", "--set", "activaton=tanh"], "did you mean 'activation'?"),
     ])
     func mistakesGetOneClearLine(_ options: [String], _ words: String) throws {
         let run = try ZooProgram.run(["eval", "\(tasks)/pretrained.safetensors"] + options)

@@ -132,10 +132,108 @@ import ZooTestSupport
         #expect(abs(value("hessian_trace") - value("full_trace")) <= 4 * error + 1e-3 * abs(value("full_trace")))
         let bad = try bench.zoo("landscape", folder + "/pinn", "--data", "convection:gamma=3")
         #expect(bad.status == 64 && bad.errors.contains("gamma"), "\(bad.errors)")
-        let curve = try bench.zoo(
+        let subset = try bench.zoo("landscape", folder + "/pinn", "--data", "convection", "--subset", "5")
+        #expect(subset.status == 64 && subset.errors.contains("--subset"), "\(subset.errors)")
+        let mixed = try bench.zoo(
             "landscape", folder + "/pinn", folder + "/pinn", "--data", "convection", "--set", "activation=tanh",
-            "--metrics", "curve")
-        #expect(curve.status == 1 && curve.errors.contains("images and vectors"), "\(curve.errors)")
+            "--metrics", "cka_mixup")
+        #expect(mixed.status == 1 && mixed.errors.contains("images and vectors"), "\(mixed.errors)")
+    }
+
+    /// Values of other data are not replaced without a word; in tables for people names lose what they share.
+    @Test func replacedValuesAndShortNames() throws {
+        let bench = try Workbench()
+        // A copy without the metrics that lie beside the zoo.
+        let archive = bench.file("digits-phases.tar.gz")
+        try FileManager.default.copyItem(atPath: Repository.path("zoos/digits-phases.tar.gz"), toPath: archive)
+        #expect(try bench.zoo("index", archive).status == 0)
+        func run(_ data: String, _ more: String...) throws -> (output: String, errors: String) {
+            let run = try bench.zoo(
+                [
+                    "landscape", "where:model LIKE '%width=2,%batchsize=512%'", "--data",
+                    "zoos/data/digits.safetensors:" + data, "--subset", "32", "--metrics", "loss,gradient_norm",
+                ] + more)
+            #expect(run.status == 0, "\(run.errors)")
+            return (run.output, run.errors)
+        }
+        let first = try run("train")
+        #expect(!first.errors.contains("replaced"), "\(first.errors)")
+        let names = first.output.split(separator: "\n").dropFirst().map { $0.prefix { $0 != " " } }
+        #expect(Set(names) == ["seed=0", "seed=1", "seed=2"], "\(first.output)")
+        #expect(first.errors.contains("seed=0 is digits-phases/"), "\(first.errors)")
+        let again = try run("train")
+        #expect(!again.errors.contains("replaced"), "\(again.errors)")
+        let other = try run("test", "--csv")
+        #expect(other.errors.contains("6 values of gradient_norm, landscape_loss, measured on zoos/data/"))
+        #expect(other.errors.contains("digits.safetensors:train, will be replaced"), "\(other.errors)")
+        #expect(other.output.contains("digits-phases/NN_tune_trainable"))
+        let unrecorded = try run("train", "--no-record")
+        #expect(!unrecorded.errors.contains("replaced"), "\(unrecorded.errors)")
+    }
+
+    /// Lines, curves and surfaces of networks on texts and points.
+    @Test func pathsAndSurfacesOfTokensAndPoints() throws {
+        let bench = try Workbench()
+        let folder = Repository.path("Tests/ZooNNTests/Fixtures/architectures")
+        var ids = StateDict()
+        ids["x_train"] = Tensor((0..<60).map { Int64($0 * 5 % 13) }, shape: [10, 6])
+        let file = bench.file("ids.safetensors")
+        try CheckpointWriters.write(ids, to: file)
+        // Another network of the same kind: all weights a little smaller.
+        func shrunk(_ name: String) throws -> String {
+            let target = bench.file(name)
+            try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+            for item in try FileManager.default.contentsOfDirectory(atPath: folder + "/" + name) {
+                let from = folder + "/" + name + "/" + item, to = target + "/" + item
+                guard item.hasSuffix(".safetensors"), item.hasPrefix("model") else {
+                    try FileManager.default.copyItem(atPath: from, toPath: to)
+                    continue
+                }
+                var state = try CheckpointFile.open(from).source.stateDict()
+                for key in state.names where state[key]?.dtype == .float32 {
+                    guard let tensor = state[key] else { continue }
+                    state[key] = Tensor(tensor.floats().map { $0 * 0.9 }, shape: tensor.shape)
+                }
+                try CheckpointWriters.write(state, to: to)
+            }
+            return target
+        }
+        let tokens = ["--data", file + ":train"]
+        let points = ["--data", "convection:beta=3,inner=32,initial=8,boundary=8", "--set", "activation=tanh"]
+        for (name, data, hasError) in [("gpt2", tokens, true), ("pinn", points, false)] {
+            let a = folder + "/" + name, b = try shrunk(name)
+            let line = try bench.json(["path", a, b, "--points", "3"] + data)
+            let measured = try [a, b].map { model in
+                try #require(
+                    try bench.json(["landscape", model, "--metrics", "loss"] + data).array?[0]["value"]?.double)
+            }
+            let losses = line["points"]?.array?.compactMap { $0["loss"]?.double } ?? []
+            #expect(losses.count == 3)
+            #expect(abs(losses[0] - measured[0]) < 1e-5 && abs((losses.last ?? 0) - measured[1]) < 1e-5)
+            #expect((line["points"]?.array?[1]["accuracy"]?.double != nil) == hasError)
+            let curve = try bench.json(
+                ["path", a, b, "--points", "5", "--curve", "bezier", "--curve-epochs", "20", "--curve-lr", "0.001"]
+                    + data)
+            let along = curve["points"]?.array?.compactMap { $0["loss"]?.double } ?? []
+            #expect(along.count == 5 && abs(along[0] - losses[0]) < 1e-6 && abs(along[4] - losses[2]) < 1e-6)
+            #expect(curve["steps"]?.int ?? 0 >= 20 && curve["training_loss"]?.double != nil)
+            // Training moves the middle of the curve down.
+            #expect(along[2] <= losses[1] + 1e-6, "\(along) \(losses)")
+            let surface = try bench.json(
+                ["surface", a, "--dimensions", "1", "--towards", b, "--range=0,1", "--points", "3"] + data)
+            let heights = surface["points"]?.array?.compactMap { $0["loss"]?.double } ?? []
+            #expect(heights.count == 3 && zip(heights, losses).allSatisfy { abs($0 - $1) < 1e-5 })
+            let plane = try bench.json(["surface", a, "--points", "3"] + data)
+            #expect(plane["points"]?.array?.count == 9)
+            let pairs = try #require(
+                try bench.json(
+                    ["landscape", a, b, "--metrics", "lmc,curve", "--points", "3", "--curve-epochs", "2"] + data
+                ).array)
+            func value(_ name: String) -> JSONValue? { pairs.first { $0["metric"]?.string == name }?["value"] }
+            #expect(value("lmc_loss_barrier")?.double ?? -1 >= 0)
+            #expect((value("lmc_error_barrier") == .null) == !hasError)
+            #expect(value("curve_mc_loss")?.double != nil)
+        }
     }
 
     @Test func surfacesResumeAndDraw() throws {

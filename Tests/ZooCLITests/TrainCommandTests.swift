@@ -6,12 +6,17 @@ import ZooTestSupport
 
 /// `zoo train` as a user runs it: a zoo in the catalog, interruption and resumption, archives, bad manifests.
 @Suite(.serialized) struct TrainCommandTests {
-    private func manifest(_ bench: Workbench, epochs: Int) throws -> String {
+    private static let networks = [
+        "resnet": "{family: resnet, width: $width, blocks: [1, 1]}",
+        "vit": "{family: vit, patch: 4, dim: $width, depth: 1, heads: 2}",
+    ]
+
+    private func manifest(_ bench: Workbench, epochs: Int, _ network: String = "resnet") throws -> String {
         let path = bench.file("tiny.yaml")
         let text = """
             id: tiny
             data: {path: \(Repository.path("zoos/data/digits.safetensors")), test: test}
-            architecture: {family: resnet, width: $width, blocks: [1, 1]}
+            architecture: \(try #require(Self.networks[network]))
             optimizer: {name: sgd, lr: 0.05, momentum: 0.9, weight_decay: 5.0e-4}
             schedule: one-cycle
             label_noise: 0.1
@@ -37,9 +42,10 @@ import ZooTestSupport
         return files
     }
 
-    @Test(.timeLimit(.minutes(2))) func anInterruptedRunGoesOnToTheSameBytes() throws {
+    @Test(.timeLimit(.minutes(2)), arguments: ["resnet", "vit"])
+    func anInterruptedRunGoesOnToTheSameBytes(_ network: String) throws {
         let bench = try Workbench()
-        let manifest = try manifest(bench, epochs: 12)
+        let manifest = try manifest(bench, epochs: 12, network)
         let whole = try bench.zoo("train", manifest, "--to", bench.file("whole"), "--jobs", "1", "-q")
         #expect(whole.status == 0, "\(whole.errors)")
         let arguments = ["train", manifest, "--to", bench.file("cut"), "--jobs", "2", "-q"]
@@ -55,6 +61,66 @@ import ZooTestSupport
         #expect(last.status == 0, "\(last.errors)")
         let expected = try files(bench.file("whole/tiny")), found = try files(bench.file("cut/tiny"))
         #expect(expected.count == 4 * (3 + 5 * 2 + 1))
+        #expect(Set(expected.keys) == Set(found.keys))
+        for (name, bytes) in expected { #expect(found[name] == bytes, "\(name)") }
+    }
+
+    /// While a zoo grows a second run is refused; an interrupt catalogs what is finished; a damaged state is thrown away
+    /// and the one before it gone on from, or the trial begun again, to the same bytes.
+    @Test(.timeLimit(.minutes(3))) func runsKeepOutOfEachOthersWayAndSurviveDamage() throws {
+        let bench = try Workbench()
+        let manifest = try manifest(bench, epochs: 120)
+        let whole = try bench.zoo("train", manifest, "--to", bench.file("whole"), "--no-index", "-q")
+        #expect(whole.status == 0, "\(whole.errors)")
+        let arguments = ["train", manifest, "--to", bench.file("cut"), "--jobs", "1"]
+        let growing = bench.file("cut/.tiny.growing"), zoo = bench.file("cut/tiny")
+        func names(_ folder: String) -> [String] {
+            (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        }
+        func states() -> [String] {
+            names(growing).map { "\(growing)/\($0)/state.safetensors" }.filter(FileManager.default.fileExists)
+        }
+        /// Starts a run, waits and interrupts it.
+        func interrupt(when isTime: () throws -> Bool) throws {
+            let process = try ZooProgram.start(arguments, environment: bench.environment)
+            for _ in 0..<6000 {
+                if try isTime() || !process.isRunning { break }
+                usleep(5_000)
+            }
+            process.interrupt()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 130)
+        }
+        func cut(_ path: String) throws {
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+            try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: path))
+        }
+        var wasRefused = false
+        try interrupt {
+            if !wasRefused, FileManager.default.fileExists(atPath: growing + "/.lock") {
+                let second = try bench.zoo(arguments)
+                #expect(second.status == 1 && second.errors.contains("is growing this zoo"), "\(second.errors)")
+                wasRefused = true
+            }
+            return names(zoo).count >= 1 && names(growing).contains { $0 != ".lock" }
+        }
+        #expect(wasRefused && !FileManager.default.fileExists(atPath: growing + "/.lock"))
+        #expect(try bench.number("SELECT count(*) FROM model") == names(zoo).count)
+        // The first state is cut: there is none before it.
+        let first = try #require(states().first)
+        try cut(first)
+        let start = Date()
+        try interrupt { Date().timeIntervalSince(start) > 0.2 }
+        let second = try #require(states().first)
+        let former = second.replacingOccurrences(of: "state.safetensors", with: "state.former.safetensors")
+        let again = Date()
+        try interrupt { Date().timeIntervalSince(again) > 0.2 }
+        let hasFormer = FileManager.default.fileExists(atPath: former)
+        if hasFormer { try cut(second) }
+        let last = try bench.zoo(arguments)
+        #expect(last.status == 0, "\(last.errors)")
+        #expect(last.errors.contains("the saved state is damaged") == hasFormer, "\(last.errors)")
+        let expected = try files(bench.file("whole/tiny")), found = try files(zoo)
         #expect(Set(expected.keys) == Set(found.keys))
         for (name, bytes) in expected { #expect(found[name] == bytes, "\(name)") }
     }
@@ -79,6 +145,33 @@ import ZooTestSupport
             let run = try other.zoo("train", manifest, "--to", bench.file("zoos"), "--archive", kind, "-q")
             #expect(run.status == 0, "\(run.errors)")
             #expect(try other.number("SELECT count(*) FROM checkpoint") == 8)
+        }
+    }
+
+    /// What the catalog knows of a transformer (heads, eps) runs it again as it was trained.
+    @Test func aTransformerIsEvaluatedAsItWasTrained() throws {
+        let bench = try Workbench()
+        let path = bench.file("sight.yaml"), digits = Repository.path("zoos/data/digits.safetensors")
+        let text = """
+            id: sight
+            data: {path: \(digits), test: test}
+            architecture: {family: vit, patch: 4, dim: 16, depth: $depth, heads: 4, mlp_ratio: 2, eps: 1.0e-4}
+            optimizer: {name: adam, lr: 0.01}
+            init: xavier_uniform
+            epochs: 5
+            grid: {depth: [1, 2]}
+            """
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        #expect(try bench.json("train", path, "--to", bench.file("zoos"), "-q")["trained"] == 2)
+        let rows = try bench.rows(
+            "query", "zoo = 'sight' and epoch = last", "--columns", "depth, test_accuracy, test_loss", "--sort", "depth"
+        )
+        #expect(rows.map { $0["depth"] } == [1, 2] && rows.allSatisfy { $0["test_accuracy"]?.double ?? 0 > 0.6 })
+        let evaluated = try bench.rows("eval", "where:zoo = 'sight' and epoch = last", "--data", digits)
+        #expect(evaluated.map { $0["accuracy"] } == rows.map { $0["test_accuracy"] })
+        for (row, other) in zip(evaluated, rows) {
+            let loss = try #require(row["loss"]?.double), expected = try #require(other["test_loss"]?.double)
+            #expect(abs(loss - expected) <= 1e-6 * expected)
         }
     }
 

@@ -8,11 +8,12 @@ import ZooTensor
 import ZooTestSupport
 
 /// Every family against the library whose names it reads: outputs, losses and gradients of all parameters, with the
-/// architecture chosen from config.json and names and shapes alone (see make_architecture_oracles.py).
+/// architecture chosen from config.json and names and shapes alone (see make_architecture_oracles.py); and a network
+/// spelled out in a file, with what no family has: grouped and dilated convolutions, joins.
 @Suite struct ArchitectureOracleTests {
     static let names = [
         "bert", "clip-vision", "gpt2", "llama", "llama-bias", "minilm", "mlp-tanh", "qwen2", "qwen3", "resnet18",
-        "resnet50", "small-cnn-gelu", "small-cnn-relu", "small-cnn-sigmoid", "small-cnn-tanh", "vit",
+        "resnet50", "small-cnn-gelu", "small-cnn-relu", "small-cnn-sigmoid", "small-cnn-tanh", "vit", "windows",
     ]
 
     @Test(arguments: names)
@@ -82,6 +83,7 @@ struct ArchitectureOracle {
     let expected: any TensorSource
     private let kind: String
     private let output: String
+    private let file: ArchitectureTemplate?
 
     init(_ name: String) throws {
         self.name = name
@@ -92,6 +94,10 @@ struct ArchitectureOracle {
         expected = oracle.source
         kind = try #require(oracle.metadata["loss"]?.string)
         output = try #require(oracle.metadata["output"]?.string)
+        let description = folder + "/architecture.yaml"
+        file =
+            try FileManager.default.fileExists(atPath: description)
+            ? ArchitectureTemplate(json: ArchitectureFiles.json(at: description)) : nil
     }
 
     private func has(_ tensor: String) -> Bool { expected.tensorInfos.contains { $0.name == tensor } }
@@ -99,7 +105,7 @@ struct ArchitectureOracle {
     func graph() throws -> ArchitectureGraph {
         let input = expected.tensorInfos.first { $0.name == "input" }?.shape.dimensions.dropFirst().map(\.self)
         return try ArchitectureResolver().choose(
-            ArchitectureRequest(tensors: source.tensorInfos, inputShape: input, config: config)
+            ArchitectureRequest(tensors: source.tensorInfos, inputShape: input, config: config), explicit: file
         ).graph
     }
 

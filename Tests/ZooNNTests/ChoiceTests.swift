@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import ZooBase
 import ZooNN
@@ -132,6 +133,109 @@ import ZooTestSupport
         #expect(error?.message.contains("'module_list.0.bias' is missing (nearest: 'module_list.0.bais')") == true)
         #expect(error?.message.contains("'module_list.9.weight'") == false)
         #expect(error?.message.contains("not read by the architecture: 'module_list.0.bais'") == true)
+    }
+
+    /// What comes behind a fault is checked too, every leftover is named, and nothing is told twice.
+    @Test func faultsBehindTheFirstAreListed() throws {
+        let request = ArchitectureRequest(
+            tensors: published, inputShape: [1, 28, 28], config: JSONObject([("model::nlin", "gelu")]))
+        let graph = try ArchitectureResolver().choose(request).graph
+        var damaged = published
+        damaged[0].shape = [8, 3, 5, 5]
+        damaged[4].shape = [4, 6]
+        damaged[7].shape = [21]
+        damaged[8].name = "head.inner.11.weight"
+        damaged += tensors((0..<12).map { ("extra.\($0).kernel", [1]) })
+        let error = #expect(throws: ZooError.self) { try GraphShapes(graph, tensors: damaged) }
+        let faults =
+            (error?.message ?? "").split(separator: ": ", maxSplits: 1).last?.components(separatedBy: "; ") ?? []
+        #expect(
+            faults.prefix(4) == [
+                "'module_list.0.weight' has shape [8, 3, 5, 5], expected [any, 1, any, any]",
+                "'module_list.6.weight' has shape [4, 6], expected [any, 6, any, any]",
+                "'module_list.9.bias' has shape [21], expected [20]",
+                "'module_list.11.weight' is missing (nearest: 'head.inner.11.weight')",
+            ])
+        #expect(faults.count == 5)
+        for number in 0..<12 { #expect(faults.last?.contains("'extra.\(number).kernel'") == true) }
+    }
+
+    @Test func theNearestArchitectureSaysWhatKeepsItFromFitting() throws {
+        var damaged = published
+        damaged[1].name = "module_list.0.bais"
+        damaged[5].shape = [7]
+        let error = #expect(throws: ZooError.self) {
+            try ArchitectureResolver().choose(ArchitectureRequest(tensors: damaged, inputShape: [1, 28, 28]))
+        }
+        for part in [
+            "the nearest, 'small-cnn', shares 9 of 10 names", "'module_list.6.bias' has shape [7], expected [4]",
+            "'module_list.0.bias' is missing (nearest: 'module_list.0.bais')",
+        ] { #expect(error?.message.contains(part) == true, "\(error?.message ?? "")") }
+        // A file whose network lacks a tensor says which.
+        let file = try #require(try ReferenceZoo.resolver().library["TaskCNN-16-64"])
+        let graph = try file.graph(ArchitectureRequest(tensors: []))
+        let names = graph.parameterNames.map { TensorInfo(name: $0, dtype: .float32, shape: [1]) }
+        let other = #expect(throws: ZooError.self) {
+            try ReferenceZoo.resolver().choose(ArchitectureRequest(tensors: names, inputShape: [1, 8, 8]))
+        }
+        #expect(other?.message.contains("the nearest, 'TaskCNN-16-64', shares 10 of 10 names") == true)
+    }
+
+    @Test func prefixesOfWrappersAreNamed() throws {
+        let wrapped = published.map { TensorInfo(name: "_orig_mod." + $0.name, dtype: $0.dtype, shape: $0.shape) }
+        let error = #expect(throws: ZooError.self) {
+            try ArchitectureResolver().choose(ArchitectureRequest(tensors: wrapped, inputShape: [1, 28, 28]))
+        }
+        #expect(error?.message.contains("begin with '_orig_mod.', without it they are those of 'small-cnn'") == true)
+    }
+
+    @Test func settingsThatChangeNothingAreRefused() throws {
+        let resolver = try ReferenceZoo.resolver()
+        func request(_ key: String) -> ArchitectureRequest {
+            ArchitectureRequest(
+                tensors: published, inputShape: [1, 28, 28],
+                settings: JSONObject([("activation", "gelu"), (key, 3)]))
+        }
+        for key in ["activaton", "heads"] {
+            let error = #expect(throws: ZooError.self) { try resolver.choose(request(key)) }
+            #expect(error?.code == .usage && error?.message.contains("no number '\(key)'") == true)
+        }
+        func check(_ keys: [String], _ file: ArchitectureTemplate?) throws {
+            try resolver.check(JSONObject(keys.map { ($0, 3) }), explicit: file)
+        }
+        #expect(throws: ZooError.self) { try check(["activaton"], nil) }
+        try check(["heads", "activation"], nil)
+        // `$model::nlin` of a file is set by either name, what the file does not refer to by none.
+        let file = try resolver.template(named: "CNN-s-8x8")
+        try check(["activation", "model::nlin"], file)
+        #expect(throws: ZooError.self) { try check(["heads"], file) }
+    }
+
+    /// Channels are joined along axis 0, and groups must divide inputs and outputs.
+    @Test func joinsAndGroupsAreChecked() throws {
+        func graph(_ axis: Int, groups: Int) throws -> ArchitectureGraph {
+            try ArchitectureGraph(json: [
+                "name": "x", "inputs": [["name": "i", "kind": "image", "shape": [2, 6, 6]]],
+                "nodes": [
+                    [
+                        "name": "c", "op": "conv2d", "parameters": ["weight": "w"], "padding": 1,
+                        "groups": .int(Int64(groups)),
+                    ],
+                    ["name": "j", "op": "concat", "inputs": ["c", "i"], "axis": .int(Int64(axis))],
+                ], "outputs": ["features": "j"],
+            ])
+        }
+        let weights = tensors([("w", [4, 1, 3, 3])])
+        #expect(try GraphShapes(graph(0, groups: 2), tensors: weights).shapes["j"] == [6, 6, 6])
+        for (axis, groups, shape, words) in [
+            (1, 2, [4, 1, 3, 3], "shapes [4, 6, 6], [2, 6, 6] differ"), (3, 2, [4, 1, 3, 3], "no axis 3 among 3"),
+            (0, 2, [3, 1, 3, 3], "3 outputs in 2 groups"), (0, 3, [3, 1, 3, 3], "2 channels in 3 groups"),
+        ] {
+            let error = #expect(throws: ZooError.self) {
+                try GraphShapes(graph(axis, groups: groups), tensors: tensors([("w", shape)]))
+            }
+            #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+        }
     }
 
     @Test func unknownNetworksAreRefusedWithARemedy() {

@@ -149,12 +149,15 @@ import ZooTestSupport
             return try Evaluator(ReferenceZoo.resolver().choose(request).graph, tensors: infos, samples: samples)
         }
         let inputs = Tensor([Float](repeating: 0.5, count: 128), shape: [2, 1, 8, 8])
-        #expect(throws: ZooError.self) {
-            try evaluator(Samples(inputs: inputs, labels: Tensor([Int64(3), 10], shape: [2])))
-        }
-        #expect(throws: ZooError.self) {
-            try evaluator(Samples(inputs: inputs.reshaped([1, 2, 8, 8]), labels: Tensor([Int64(3)], shape: [1])))
-        }
+        var samples = try Samples(inputs: inputs, labels: Tensor([Int64(3), 10], shape: [2]))
+        samples.origin = "d.npz:val"
+        let label = #expect(throws: ZooError.self) { try evaluator(samples.selecting([1, 0])) }
+        #expect(label?.message.hasPrefix("d.npz:val: the label of sample 0: expected one of the network's 10") == true)
+        samples = try Samples(inputs: inputs.reshaped([1, 2, 8, 8]), labels: Tensor([Int64(3)], shape: [1]))
+        samples.origin = "d.npz:val"
+        let channels = #expect(throws: ZooError.self) { try evaluator(samples) }
+        #expect(channels?.message.hasPrefix("d.npz:val: ") == true)
+        #expect(channels?.message.contains("(1 and 2 channels of 8×8)") == true)
         #expect(throws: ZooError.self) { try Samples(inputs: inputs, labels: Tensor([Int64(3), -1], shape: [2])) }
         #expect(throws: ZooError.self) { try Samples(inputs: inputs, labels: Tensor([Int64(3)], shape: [1])) }
         // A table of all classes up to this one would not fit into memory.

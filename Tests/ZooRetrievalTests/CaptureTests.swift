@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 import ZooBase
 import ZooNN
@@ -16,6 +17,33 @@ struct FunctionBox: BlackBox {
         let size = inputShape.reduce(1, *)
         return (0..<count).flatMap { answer(inputs[$0 * size..<($0 + 1) * size]) }
     }
+}
+
+/// Answers by lot.
+final class Lots: BlackBox, Sendable {
+    private let generator = Mutex(SeededGenerator(seed: 5))
+    let name = "lots", inputShape = [1], classCount = 4, kind = ScoreKind.labels, isRepeatable = false
+
+    func scores(_ inputs: [Float], count: Int) throws -> [Float] {
+        generator.withLock { generator in
+            (0..<count).flatMap { _ -> [Float] in
+                let chosen = generator.below(4)
+                return (0..<4).map { $0 == chosen ? 1 : 0 }
+            }
+        }
+    }
+}
+
+/// A box of which it is not known that it answers alike.
+struct Steady: BlackBox {
+    var box: FunctionBox
+    var name: String { box.name }
+    var inputShape: [Int] { box.inputShape }
+    var classCount: Int { box.classCount }
+    var kind: ScoreKind { box.kind }
+    var isRepeatable: Bool { false }
+
+    func scores(_ inputs: [Float], count: Int) throws -> [Float] { try box.scores(inputs, count: count) }
 }
 
 @Suite struct CaptureTests {
@@ -103,12 +131,50 @@ struct FunctionBox: BlackBox {
         box.answer = { _ in [.nan, 0] }
         #expect(message(box) == "box: the answer to input 0 is NaN or infinite")
         box.answer = { _ in [5, 0] }
-        #expect(message(box).contains("answers one class on all 20 probes"))
+        #expect(message(box) == "box: answers the same on all 20 probes")
+        box.answer = { x in [50 + x[x.startIndex], 0] }
+        #expect(message(box) == "box: answers one class on all 20 probes")
         box.kind = .probabilities
         box.answer = { _ in [3, 4] }
         #expect(message(box).contains("no distribution over classes"))
         box.inputShape = [2]
         #expect(message(box).contains("reads inputs of shape [2], the index has [1]"))
+    }
+
+    /// A box that draws lots is told from one that does not; a network is not asked twice.
+    @Test func changingAnswersAreRefused() throws {
+        let pool = try Self.pool((0..<200).map { Float($0) / 199 })
+        let capture = try Self.capture(pool)
+        let lots = Lots()
+        let error = #expect(throws: ZooError.self) { try capture.ask(lots) }
+        #expect(error?.message.contains("answers differ when the same inputs are asked again") == true)
+        let steady = try capture.ask(Steady(box: Self.step)), known = try capture.ask(Self.step)
+        #expect(steady.knowledge.queryCount == known.knowledge.queryCount + 32)
+        #expect(steady.answers == known.answers && steady.knowledge.nodes == known.knowledge.nodes)
+    }
+
+    /// What is kept of an interrupted capture is read back as it was, and only for the same capture.
+    @Test func storedResultsComeBack() throws {
+        let pool = try Self.pool((0..<50).map { Float($0) / 49 })
+        let capture = try Self.capture(pool)
+        var three = FunctionBox(classCount: 3) { x in [-x[x.startIndex], x[x.startIndex] - 0.5, -50] }
+        three.name = "three"
+        let found = try [("a\nx", capture.ask(Self.step)), ("b", capture.ask(three))]
+        let stored = capture.stored(found.map { (key: $0.0, result: $0.1) })
+        let again = try #require(try capture.results(header: stored.header, tensors: stored.tensors))
+        #expect(again.count == 2)
+        for (key, result) in found {
+            #expect(again[key]?.knowledge == result.knowledge && again[key]?.answers == result.answers)
+        }
+        #expect(try Self.capture(pool, seed: 3).results(header: stored.header, tensors: stored.tensors) == nil)
+        for name in stored.tensors.names {
+            var short = stored.tensors
+            short[name] = nil
+            #expect(throws: ZooError.self) { try capture.results(header: stored.header, tensors: short) }
+            var other = stored.tensors
+            other[name] = Tensor([Float](repeating: 0, count: 6), shape: [1, 2, 3])
+            #expect(throws: ZooError.self, "\(name)") { try capture.results(header: stored.header, tensors: other) }
+        }
     }
 
     @Test func surrogateTellsModelsApartWithoutAsking() throws {

@@ -58,7 +58,7 @@ import ZooTensor
         var model = other.models[0]
         model.name = "stranger"
         let error = #expect(throws: ZooError.self) {
-            try index.add(model, vector: other.vectors, answers: other.answers[0])
+            try index.add(model, vector: other.vectors, answers: other.answers(at: 0))
         }
         #expect(error?.code == .mismatch)
         // A file put together from two.
@@ -93,5 +93,49 @@ import ZooTensor
         // All scores are equal: fewer parameters first.
         #expect(try index.search(zero, top: 3).map(\.place) == [11, 10, 9])
         #expect(throws: ZooError.self) { try index.search([1, 0], top: 1) }
+    }
+
+    /// Against every product in double precision, with filters and with ties.
+    @Test func manyQueriesAtOnceAreExact() throws {
+        var generator = SeededGenerator(seed: 2)
+        let width = 7, count = 500, queries = 37
+        func numbers(_ count: Int) -> [Float] { (0..<count).map { _ in Float(generator.below(9)) - 4 } }
+        let vectors = numbers(count * width), asked = numbers(queries * width)
+        let search = VectorSearch(vectors, width: width)
+        #expect(search.count == count)
+        let allowed = (0..<count).filter { $0 % 3 == 1 }
+        for places in [nil, allowed] {
+            let found = try search.nearest(asked, top: 12, among: places)
+            #expect(found.count == queries)
+            for query in 0..<queries {
+                let scores = (0..<count).map { place in
+                    (0..<width).reduce(0.0) {
+                        $0 + Double(vectors[place * width + $1]) * Double(asked[query * width + $1])
+                    }
+                }
+                let best = (places ?? Array(0..<count)).sorted { (-scores[$0], $0) < (-scores[$1], $1) }.prefix(12)
+                #expect(found[query].map(\.place) == Array(best))
+                #expect(found[query].map(\.score) == best.map { scores[$0] })
+            }
+        }
+        #expect(try search.nearest(asked, top: 0).allSatisfy(\.isEmpty))
+        #expect(try search.nearest(Array(asked.prefix(width)), top: 1000)[0].count == count)
+        #expect(try VectorSearch([], width: 3).nearest([1, 2, 3], top: 2) == [[]])
+    }
+
+    /// Logits beyond half precision keep their classes.
+    @Test func hugeLogitsAreStoredInHalfPrecision() throws {
+        var index = try Self.index(0)
+        let capture = try Capture(pool: index.pool, map: index.map, settings: index.capture)
+        let box = FunctionBox(classCount: 2) { x in [(0.4 - x[x.startIndex]) * 1e7, (x[x.startIndex] - 0.4) * 1e7] }
+        let found = try capture.ask(box)
+        let model = IndexedModel(
+            name: "steep", classCount: 2, kind: .logits, coverage: 1, queryCount: 1, emptyClasses: [], knowledge: "",
+            madeWith: index.madeWith)
+        try index.add(model, vector: index.encoder.vector(of: found.knowledge), answers: found.answers)
+        let p = index.answers(at: 0).probabilities
+        let areFinite = p.values.allSatisfy(\.isFinite)
+        #expect(areFinite)
+        for row in 0..<p.rows { #expect((p[row, 0] > 0.5) == (found.answers.scores[row, 0] > 0)) }
     }
 }

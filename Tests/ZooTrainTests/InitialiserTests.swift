@@ -43,6 +43,30 @@ import ZooTrain
         if isUniform { #expect(found.allSatisfy { abs($0) <= size * 1.000_001 }) }
     }
 
+    /// `trunc_normal_` cuts at ±2, not at two standard deviations: at 1 the spread shrinks to 0.8796, at 0.02 not at all.
+    @Test func truncatedNormalIsCutAtTwo() {
+        let found = values(.truncatedNormal, [500, 72])
+        #expect(found.allSatisfy { abs($0) <= 2 })
+        #expect(abs(moments(found).deviation - 0.879_63) < 0.01)
+    }
+
+    /// timm's `init_weights_vit_timm`: linear 0.02 and zero biases, convolutions as PyTorch made them, the class token
+    /// 1e-6, positions 0.02; the tables begin so whatever the kind.
+    @Test func transformersBeginAsTimms() {
+        #expect(abs(moments(values(.timm, [500, 72], op: .linear)).deviation / 0.02 - 1) < 0.02)
+        #expect(values(.timm, [64], op: .linear, role: "bias").allSatisfy { $0 == 0 })
+        let patches = values(.timm, [500, 8, 3, 3])
+        #expect(abs(moments(patches).deviation * (3 * 72).squareRoot() - 1) < 0.02)
+        #expect(patches.allSatisfy { abs($0) <= 1.000_001 / 72.0.squareRoot() })
+        #expect(values(.timm, [500], role: "bias").contains { $0 != 0 })
+        for kind in [Initialiser.Kind.timm, .zeros, .orthogonal] {
+            let positions = values(kind, [1, 200, 72], op: .positionEmbedding)
+            #expect(abs(moments(positions).deviation / 0.02 - 1) < 0.03)
+            #expect(abs(moments(values(kind, [1, 1, 2000], op: .classToken)).deviation / 1e-6 - 1) < 0.1)
+        }
+        #expect(values(.timm, [30], op: .layerNorm).allSatisfy { $0 == 1 })
+    }
+
     @Test func uniformIsFromZeroToOne() {
         let found = values(.uniform, [500, 72])
         #expect(found.allSatisfy { $0 >= 0 && $0 <= 1 })

@@ -123,6 +123,43 @@ import ZooTrain
         #expect(Set(keys) == Set(TrainingManifest.rootKeys))
     }
 
+    /// Names, order and shapes of timm's `VisionTransformer(img_size=8, patch_size=2, in_chans=1, embed_dim=32,
+    /// depth=2, num_heads=4, num_classes=10)`; 12 d² + 13 d numbers per block at ratio 4.
+    @Test func transformersAreTimms() throws {
+        let manifest = try TrainingManifest(
+            yaml: """
+                id: vit
+                data: {path: digits.safetensors}
+                architecture: {family: vit, patch: 2, dim: $dim, depth: 2, heads: 4}
+                epochs: 1
+                grid: {dim: [32], init: [timm, zeros]}
+                """, file: "vit.yaml")
+        #expect(manifest.trials.map(\.initialiser.kind) == [.timm, .zeros])
+        #expect(manifest.trials[0].config["model::heads"] == 4)
+        let blueprint = try ArchitectureBlueprint(
+            name: "vit", numbers: manifest.trials[0].architecture, inputShape: [1, 8, 8], classes: 10)
+        #expect(
+            blueprint.tensors.prefix(6).map(\.name) == [
+                "cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias", "blocks.0.norm1.weight",
+                "blocks.0.norm1.bias",
+            ])
+        #expect(blueprint.tensors.map(\.name).suffix(3) == ["norm.bias", "head.weight", "head.bias"])
+        let count = blueprint.tensors.reduce(0) { $0 + $1.shape.elementCount }
+        #expect(count == 32 + 17 * 32 + 5 * 32 + 2 * (12 * 32 * 32 + 13 * 32) + 64 + 33 * 10)
+        for (key, value, word) in [
+            ("patch", 3 as JSONValue, "3 does not divide"), ("heads", 5, "5 do not divide"),
+            ("depth", 0, "'depth' must"),
+            ("mlp_ratio", -1, "'mlp_ratio' must"), ("mlp_ratio", 0.02, "no hidden unit"), ("num_heads", 4, "no number"),
+        ] {
+            var numbers = manifest.trials[0].architecture
+            numbers[key] = value
+            let error = #expect(throws: ZooError.self) {
+                try ArchitectureBlueprint(name: "vit", numbers: numbers, inputShape: [1, 8, 8], classes: 10)
+            }
+            #expect(error?.message.contains(word) == true, "\(error?.message ?? "")")
+        }
+    }
+
     @Test func blueprintsAreThoseOfTheSampleZoos() throws {
         for (width, count) in [(2, 400), (4, 1382), (8, 5122), (16, 19706), (24, 43762)] {
             let blueprint = try ArchitectureBlueprint(

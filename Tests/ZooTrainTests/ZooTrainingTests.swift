@@ -70,6 +70,41 @@ import ZooTrain
         }
     }
 
+    /// Relabelled classes and turned inputs: two logits, a loss that falls far, the same bytes on one thread and on two.
+    @Test func transformersLearnTheirTasks() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: sight
+            data: {path: digits.safetensors}
+            architecture: {family: vit, patch: 4, dim: 16, depth: 1, heads: 4, mlp_ratio: 2}
+            optimizer: {name: adam, lr: 0.01}
+            epochs: 30
+            batch_size: 16
+            grid: {classes: [[7, 2], [0, 1]], transform: [[], rot90], relabel: [true]}
+            checkpoints: {every: 15, format: safetensors}
+            """
+        for jobs in [1, 2] {
+            let outcomes = try training(text, folder.file("\(jobs)"), count: 200).run(jobs: jobs) { _, _ in }
+            for outcome in outcomes {
+                guard case .trained = outcome else { return #expect(Bool(false), "\(outcome)") }
+            }
+        }
+        let files = try Self.files(folder.file("1/sight"))
+        #expect(try Self.files(folder.file("2/sight")) == files)
+        let results = files.filter { $0.key.hasSuffix("result.json") }
+        #expect(results.count == 4)
+        for (name, bytes) in results {
+            let lines = try String(decoding: bytes, as: UTF8.self).split(separator: "\n").map {
+                try JSONParser.parse(String($0))
+            }
+            #expect(abs(try #require(lines.first?["train_loss"]?.double) - 0.693) < 0.1, "\(name)")
+            #expect(try #require(lines.last?["train_loss"]?.double) < 0.1, "\(name)")
+        }
+        let model = try #require(files.keys.first { $0.hasSuffix("checkpoint_000030/model.safetensors") })
+        let source = try CheckpointFile.open(folder.file("1/sight/\(model)")).source
+        #expect(source.tensorInfos.first { $0.name == "head.weight" }?.shape == [2, 16])
+    }
+
     @Test func divergenceEndsATrialAndKeepsItsLastFiniteEpoch() throws {
         let folder = try TemporaryFolder()
         let text = """
@@ -127,6 +162,98 @@ import ZooTrain
         let outcomes = try training(text, folder.path).run(jobs: 1) { _, _ in }
         guard case .failed(let error) = outcomes[0] else { return #expect(Bool(false), "\(outcomes)") }
         #expect(error.message.contains("broken.safetensors") && error.message.contains("module_list.11.bias"))
+    }
+
+    /// Everything that keeps a base from fitting is told before anything is trained.
+    @Test func aBaseOfOtherShapesIsToldWhole() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: based
+            data: {path: digits.safetensors}
+            architecture: {family: small-cnn, channels: [8, 6, 5], kernels: [5, 5, 2], padding: [2, 2, 0],
+              pool: [true, false, false], hidden: 24, activation: tanh}
+            base: \(Repository.path("Tests/ZooTrainTests/Fixtures/cnn-start.safetensors"))
+            epochs: 1
+            """
+        let error = #expect(throws: ZooError.self) { _ = try training(text, folder.path) }
+        for part in [
+            "cnn-start.safetensors does not fit",
+            "'module_list.6.weight' has shape [4, 6, 2, 2], expected [5, 6, 2, 2]",
+            "'module_list.6.bias' has shape [4]", "'module_list.9.weight' has shape [20, 36], expected [24, 45]",
+            "'module_list.11.weight' has shape [10, 20], expected [10, 24]",
+        ] { #expect(error?.message.contains(part) == true, "\(error?.message ?? "")") }
+        #expect(try Self.files(folder.path).isEmpty)
+    }
+
+    /// Other samples, another split and another base under the same settings are no trial that is there.
+    @Test func otherDataAreNotFound() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: same
+            data: {path: digits.safetensors}
+            architecture: {family: mlp, hidden: [4], activation: relu}
+            epochs: 1
+            """
+        _ = try training(text, folder.path, count: 60).run(jobs: 1) { _, _ in }
+        let again = try training(text, folder.path, count: 60).run(jobs: 1) { _, _ in }
+        guard case .found = again[0] else { return #expect(Bool(false), "\(again)") }
+        let other = try training(text, folder.path, count: 61).run(jobs: 1) { _, _ in }
+        guard case .failed(let error) = other[0] else { return #expect(Bool(false), "\(other)") }
+        #expect(error.code == .mismatch && error.message.contains("dataset::train_fingerprint: expected"))
+        #expect(!error.message.contains("test_fingerprint"))
+    }
+
+    @Test(arguments: [
+        ("classes: [1, 12]", "no sample of class 12; its classes are 0, 1, 2"),
+        ("transform: [{shift: 8}]", "shift=8: expected fewer than the 8 columns"),
+        ("transform: [{occlude: 30}]", "occlude=30: expected fewer than the 8 columns"),
+        ("augment: {shift: 8}", "augment.shift: expected fewer than the 8 pixels"),
+        ("classes: [1, 1]", "a class is listed twice"),
+    ])
+    func dataThatDoNotFitAreRefused(_ line: String, _ words: String) throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            id: odd
+            data: {path: digits.safetensors}
+            architecture: {family: mlp, hidden: [4], activation: relu}
+            epochs: 1
+            \(line)
+            """
+        let error = #expect(throws: ZooError.self) { _ = try training(text, folder.path) }
+        #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+    }
+
+    /// A label that the training data do not have is told with its split, unless the network is given an output for it.
+    @Test func labelsBeyondTheTrainingClassesAreNamed() throws {
+        let folder = try TemporaryFolder()
+        let train = try StepTests.data(60).train
+        var test = try train.labelled(train.labels.enumerated().map { $0.offset == 7 ? 12 : $0.element })
+        test.origin = "digits:test"
+        func training(_ more: String) throws -> ZooTraining {
+            let text = """
+                id: odd
+                data: {path: digits.safetensors}
+                architecture: {family: mlp, hidden: [4], activation: relu\(more)}
+                epochs: 1
+                """
+            return try ZooTraining(
+                TrainingManifest(yaml: text, file: "odd.yaml"), data: TrainingData(train: train, test: test),
+                into: folder.path, seed: 0, resolver: ArchitectureResolver())
+        }
+        let error = #expect(throws: ZooError.self) { _ = try training("") }
+        #expect(error?.message.contains("digits:test: the label of sample 7: expected a class from 0 to 9") == true)
+        #expect(try training(", classes: 13").trials.count == 1)
+        let image = try Samples(
+            inputs: Tensor([Float](repeating: 0, count: 384), shape: [2, 3, 8, 8]),
+            labels: Tensor([Int64(0), 1], shape: [2]))
+        let shape = #expect(throws: ZooError.self) {
+            _ = try ZooTraining(
+                TrainingManifest(
+                    yaml: "id: odd\ndata: {path: x}\narchitecture: {family: mlp}\nepochs: 1", file: "odd.yaml"),
+                data: TrainingData(train: train, validation: image), into: folder.path, seed: 0,
+                resolver: ArchitectureResolver())
+        }
+        #expect(shape?.message.contains("extents [3, 8, 8]") == true)
     }
 
     @Test func statesAreWrittenAsCheckpointsAre() throws {

@@ -444,3 +444,68 @@ void NAME(zoo_vector_pair_blocks)(const void *a, int32_t a_dtype, const void *b,
         *blocks = pair_result(&low, &high);
     }
 }
+
+/// Vectors whose products with one other are taken together: as many as their sums fit into registers.
+#if ZOO_WIDTH == 16
+#define DOT_GROUP 4
+#elif ZOO_WIDTH == 8
+#define DOT_GROUP 2
+#else
+#define DOT_GROUP 1
+#endif
+
+INLINE void dot_group(const int k, const float *g, const float *const *inputs, size_t count, double *dots) {
+// Products of two floats are exact in Float64: fused or not, the sums are the same bytes.
+#pragma clang fp contract(fast)
+    octet low[DOT_GROUP], high[DOT_GROUP];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < k; j++) low[j] = high[j] = (octet){0};
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const lanes u = load_any(g + i, 16);
+        const octet u_low = low_half(u), u_high = high_half(u);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < k; j++) {
+            const lanes v = load_any(inputs[j] + i, 16);
+            low[j] += u_low * low_half(v);
+            high[j] += u_high * high_half(v);
+        }
+    }
+    if (i < count) {
+        const lanes u = load_any(g + i, count - i);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < k; j++) {
+            const lanes v = load_any(inputs[j] + i, count - i);
+            low[j] += low_half(u) * low_half(v);
+            high[j] += high_half(u) * high_half(v);
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int j = 0; j < k; j++) dots[j] = octet_sum(low[j] + high[j]);
+}
+
+/// One block of at most ZOO_BLOCK elements.
+void NAME(zoo_vector_dots_block)(const void *g, int32_t g_dtype, const void *const *inputs, const int32_t *dtypes,
+                                 size_t k, size_t count, double *dots) {
+    float g_buffer[ZOO_BLOCK], buffers[DOT_GROUP][ZOO_BLOCK];
+    const float *from = g_dtype == ZOO_DTYPE_F64 ? NULL : block_floats(g, g_dtype, 0, count, g_buffer);
+    for (size_t first = 0; first < k;) {
+        if (g_dtype == ZOO_DTYPE_F64 || dtypes[first] == ZOO_DTYPE_F64) {
+            zoo_pair_statistics pair;
+            NAME(zoo_vector_pair_blocks)(g, g_dtype, inputs[first], dtypes[first], count, &pair);
+            dots[first++] = count == 0 ? 0 : pair.dot;
+            continue;
+        }
+        const float *floats[DOT_GROUP];
+        size_t together = 0;
+        for (; together < DOT_GROUP && first + together < k && dtypes[first + together] != ZOO_DTYPE_F64; together++)
+            floats[together] = block_floats(inputs[first + together], dtypes[first + together], 0, count,
+                                            buffers[together]);
+        if (together == DOT_GROUP) {
+            dot_group(DOT_GROUP, from, floats, count, dots + first);
+        } else {
+            for (size_t j = 0; j < together; j++) dot_group(1, from, floats + j, count, dots + first + j);
+        }
+        first += together;
+    }
+}

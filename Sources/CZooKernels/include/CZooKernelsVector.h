@@ -83,6 +83,12 @@ zoo_pair_statistics zoo_vector_pair_combine(const zoo_pair_statistics *blocks, s
 zoo_pair_statistics zoo_vector_pair(const void *a, int32_t a_dtype, const void *b, int32_t b_dtype, size_t count);
 /// The dot product alone: the same number as `zoo_vector_pair`'s.
 double zoo_vector_dot(const void *a, int32_t a_dtype, const void *b, int32_t b_dtype, size_t count);
+/// The dot products of one vector with k others, read once; the same numbers as `zoo_vector_dot`'s.
+void zoo_vector_dots(const void *g, int32_t g_dtype, const void *const *inputs, const int32_t *dtypes, size_t k,
+                     size_t count, double *dots);
+/// `zoo_vector_dots` over at most ZOO_BLOCK elements.
+void zoo_vector_dots_block(const void *g, int32_t g_dtype, const void *const *inputs, const int32_t *dtypes, size_t k,
+                           size_t count, double *dots);
 
 #ifdef __cplusplus
 }

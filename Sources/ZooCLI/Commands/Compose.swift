@@ -114,8 +114,8 @@ package struct ComposeLearn: ZooCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Batch-norm statistics: follow the coefficients of their norm, or stay those of the base.",
-            valueName: "what"))
+            "Batch-norm statistics: follow the coefficients of their norm, base (stay as they are), or recompute (as "
+                + "base, and computed on the learning data for the result).", valueName: "what"))
     package var statistics: Statistics = .follow
 
     @Option(help: ArgumentHelp("Task vectors to use, per tensor or in all.", valueName: "number"))
@@ -168,6 +168,18 @@ package struct ComposeLearn: ZooCommand {
 
     @Option(
         help: ArgumentHelp(
+            "ufm: samples per class whose labels are trusted, at most; never more than all over classes.",
+            valueName: "number"))
+    package var trusted: Int = 100
+
+    @Option(
+        help: ArgumentHelp(
+            "fewshot: also combine the composed network with an adapter on its features: tip, lp++.",
+            valueName: "name"))
+    package var adapter: [FeatureAdapterKind] = []
+
+    @Option(
+        help: ArgumentHelp(
             "ufm: predictions to this power, normalised; 0.5 is what the paper prints.", valueName: "p"))
     package var ufmExponent: Double = 2
 
@@ -199,7 +211,7 @@ package struct ComposeLearn: ZooCommand {
 
     /// What happens to running means and variances.
     package enum Statistics: String, ExpressibleByArgument, CaseIterable {
-        case follow, base
+        case follow, base, recompute
     }
 
     package func validate() throws {
@@ -239,6 +251,11 @@ package struct ComposeLearn: ZooCommand {
         if kind != .fewshot, shots != nil { throw ValidationError("--shots are for fewshot.") }
         if select == .features, budget != nil, taskData == nil {
             throw ValidationError("--select features needs --task-data.")
+        }
+        if trusted < 1 { throw ValidationError("--trusted takes a number from 1 on.") }
+        if !adapter.isEmpty, kind != .fewshot { throw ValidationError("--adapter is for fewshot.") }
+        if statistics == .recompute, !ownHeads.isEmpty {
+            throw ValidationError("--statistics recompute does not go with --own-heads.")
         }
         if budget != nil, partitions > 1, select == .gradientBlockwise || select == .gradientWhole {
             throw ValidationError("--budget by gradient goes with one coefficient per tensor, not with --partitions.")
@@ -290,6 +307,12 @@ package struct ComposeApply: ZooCommand {
     @Option(help: ArgumentHelp("Extents of one input where the weights do not tell: 1,8,8.", valueName: "list"))
     package var inputShape: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Recompute batch-norm statistics on this data; needed where they were recomputed while learning.",
+            valueName: "file[:split]"))
+    package var bnData: [String] = []
+
     @OptionGroup package var network: NetworkOptions
     @OptionGroup package var fitting: TaskOptions
     @OptionGroup package var output: OutputOptions
@@ -306,3 +329,4 @@ extension CoefficientGroups.Granularity: ExpressibleByArgument {}
 extension CoefficientGroups.TiePolicy: ExpressibleByArgument {}
 extension VectorSelection: ExpressibleByArgument {}
 extension StepRule.Schedule: ExpressibleByArgument {}
+extension FeatureAdapterKind: ExpressibleByArgument {}

@@ -51,6 +51,13 @@ package struct Landscape: ZooCommand {
     @Option(help: ArgumentHelp("How hessian_trace is estimated: hutchinson, hutch++, pyhessian.", valueName: "name"))
     package var trace: TraceEstimator.Method = .hutchinson
 
+    @Option(
+        help: ArgumentHelp(
+            "Products with the Hessian that each eigenvalue and trace may take; what needs more says so. Default: "
+                + "60 for hessian_top, 300 for hessian_min, 100 for hessian_power, 200 for the trace.",
+            valueName: "number"))
+    package var mostProducts: Int?
+
     @Option(help: ArgumentHelp("Curves: bezier, or chain of straight pieces.", valueName: "form"))
     package var curveForm: CurveForm = .bezier
 
@@ -89,6 +96,9 @@ package struct Landscape: ZooCommand {
 
     package func validate() throws {
         if top < 1 || top > 50 { throw ValidationError("--top takes a number from 1 to 50.") }
+        if let mostProducts, mostProducts < 2 || mostProducts > 100_000 {
+            throw ValidationError("--most-products takes a number from 2 to 100000.")
+        }
         if curvePoints < 3 || curvePoints > 10_001 {
             throw ValidationError("--curve-points takes a number from 3 to 10001.")
         }
@@ -121,28 +131,20 @@ package struct Landscape: ZooCommand {
 
     /// The data that `--data` means.
     private func measured(_ selected: [SelectedCheckpoint], _ session: Session) throws -> LandscapeData {
-        if LandscapeData.isConvection(data.data) { return try .convection(data.data, seed: session.seed) }
-        if TextFile.isText(data.data) {
-            guard let first = selected.first else {
-                throw ZooError(.notFound, "no checkpoint is selected", hint: "'zoo query' shows what there is")
-            }
-            let model = try TextModel(
-                first, architecture: architecture, settings: set, tokenizer: tokenizer, batch: 8, session)
-            return try .texts(data.data, model: model, jobs: session.jobs)
-        }
-        let source = try data.open(session, defaultSplit: "train")
-        guard source.splits.count == 1 else {
-            throw ZooError(.usage, "--data names \(source.splits.count) splits; metrics are of one")
-        }
-        if let text = source.description(of: source.splits[0]) { session.detail(text) }
-        // Token ids have no labels; networks that need them say so.
-        return .samples(try source.samples(source.splits[0], labelled: false))
+        try LandscapeData.open(data, for: selected.first, reading, session)
     }
 
-    private func connection(_ measured: LandscapeData, _ session: Session) throws -> ConnectionSettings {
-        ConnectionSettings(
-            curve: curves.options(curveForm, points: curvePoints, seed: session.seed), points: points,
-            training: try curves.samples(session) ?? measured.labelled(), seed: session.seed)
+    private var reading: LandscapeData.Reading {
+        LandscapeData.Reading(architecture: architecture, settings: set, tokenizer: tokenizer)
+    }
+
+    private func connection(
+        _ measured: LandscapeData, _ selected: [SelectedCheckpoint], _ session: Session
+    ) throws -> ConnectionSettings {
+        let training = try curves.data(for: selected.first, reading, session) ?? measured
+        return ConnectionSettings(
+            curve: curves.options(curveForm, points: curvePoints, on: training, seed: session.seed), points: points,
+            training: training, seed: session.seed)
     }
 
     package func run(in session: Session) throws {
@@ -152,12 +154,13 @@ package struct Landscape: ZooCommand {
         var options = LandscapeOptions()
         options.topCount = top
         options.traceMethod = trace
+        options.mostProducts = mostProducts
         options.seed = session.seed
         var settings: [String: String] = [:]
         for name in wish.singles.map(\.name) + wish.pairs.map(\.rawValue) {
             settings[name] = options.settings(for: name)
         }
-        let connection = try wish.connections.isEmpty ? nil : self.connection(measured, session)
+        let connection = try wish.connections.isEmpty ? nil : self.connection(measured, selected, session)
         for metric in wish.connections { settings[metric.rawValue] = connection?.settings(for: metric) }
         var work = try LandscapeWork(
             selected, on: measured, options: options, settings: noRecord ? nil : settings, named: data.data,
@@ -166,7 +169,7 @@ package struct Landscape: ZooCommand {
         if !wish.pairs.isEmpty { try work.compare(wish.pairs, choice: pairs) }
         if let connection { try work.connect(wish.connections, choice: pairs, settings: connection) }
         try work.finish()
-        try session.emit(work.table)
+        try session.emit(work.table(shortens: session.isForPeople))
         guard work.failures.isEmpty else {
             throw PartialFailure(work.failures, of: selected.count, kind: "checkpoints")
         }

@@ -22,11 +22,15 @@ package struct Path: ZooCommand {
             below zero there is a barrier, near zero the networks are connected. Curves are trained on --train-data, or \
             the same data, with batch statistics; those of the points are estimated anew there.
 
+            Language models go on texts (.txt, .jsonl) or arrays of token ids, physics-informed networks on --data \
+            convection:beta=30 as in 'zoo landscape'.
+
             Example:
               zoo path zoos/digits-tasks/pretrained.safetensors zoos/digits-tasks/soup/variant_07.safetensors \
             --data zoos/digits-tasks/data/zoo_c_data.safetensors:soup.val --figure path.svg
               zoo path 412 415 --data digits:test --points 25 --bn recompute --bn-data digits:train
               zoo path 412 415 --data digits:train --curve bezier --figure curve.svg
+              zoo path gpt2/ tuned/ --data texts.txt
             """)
 
     @Argument(help: "The checkpoint at t = 0.")
@@ -60,6 +64,10 @@ package struct Path: ZooCommand {
     @Option(help: ArgumentHelp("A number that the weights do not show: activation=tanh.", valueName: "key=value"))
     package var set: [String] = []
 
+    @Option(
+        help: ArgumentHelp("Texts: the folder of the tokenizer. Default: the checkpoint's.", valueName: "folder"))
+    package var tokenizer: String?
+
     @Option(help: ArgumentHelp("Draw loss and error along the line: .svg or .png.", valueName: "file"))
     package var figure: String?
 
@@ -82,24 +90,30 @@ package struct Path: ZooCommand {
     }
 
     package func run(in session: Session) throws {
-        let source = try data.open(session)
-        guard source.splits.count == 1 else {
-            throw ZooError(.usage, "--data names \(source.splits.count) splits; a path is of one")
-        }
-        let samples = try source.samples(source.splits[0])
         let resolver = SelectorResolver(catalogPath: session.catalogPath)
+        let ends = try [resolver.resolveOne(a), resolver.resolveOne(b)]
+        let measured = try LandscapeData.open(data, for: ends[0], reading, defaultSplit: "test", session)
         let pair = try OneArchitecture(
-            [resolver.resolveOne(a), resolver.resolveOne(b)], inputShape: samples.inputShape,
-            architecture: architecture, settings: set, session: session)
+            ends, inputShape: measured.inputShape, architecture: architecture, settings: set, session: session)
         try pair.requireFinite()
-        if let curve { return try walk(curve, pair, samples, session) }
-        let path = try LinearPath(
-            pair.graph, pair.checkpoints[0].open(), pair.checkpoints[1].open(), at: LinearPath.grid(points),
-            samples: samples, statistics: statistics(pair), jobs: session.jobs)
+        if let curve { return try walk(curve, pair, measured, session) }
+        let statistics = try self.statistics(pair), path: LinearPath
+        if measured.isLabelled(for: pair.graph) {
+            path = try LinearPath(
+                pair.graph, pair.checkpoints[0].open(), pair.checkpoints[1].open(), at: LinearPath.grid(points),
+                samples: measured.labelled(), statistics: statistics, jobs: session.jobs)
+        } else {
+            path = try PathGround(pair.graph, pair.tensors, measured: measured, training: measured).line(
+                pair.checkpoints[0].open(), pair.checkpoints[1].open(), points: points, jobs: session.jobs)
+        }
         if let figure { try Picture.write(PathReport(path).figure, to: figure) }
-        try record(path, pair, session)
+        try record(path, pair, on: measured.fingerprint, session)
         try session.emit(PathReport(path).json, as: PathReport(path).table)
         session.note(PathReport(path).sentence)
+    }
+
+    private var reading: LandscapeData.Reading {
+        LandscapeData.Reading(architecture: architecture, settings: set, tokenizer: tokenizer)
     }
 
     private func statistics(_ pair: OneArchitecture) throws -> BatchNormStatistics? {
@@ -111,16 +125,15 @@ package struct Path: ZooCommand {
             .statistics(pair.graph, pair.tensors)
     }
 
-    private func walk(_ form: CurveForm, _ pair: OneArchitecture, _ samples: Samples, _ session: Session) throws {
-        let training = try curves.samples(session) ?? samples
-        let options = curves.options(form, points: points, seed: session.seed)
-        let finder = try CurveFinder(
-            pair.graph, tensors: pair.tensors, training: training, samples: samples, options: options)
+    private func walk(
+        _ form: CurveForm, _ pair: OneArchitecture, _ measured: LandscapeData, _ session: Session
+    ) throws {
+        let training = try curves.data(for: pair.checkpoints[0], reading, session) ?? measured
+        let options = curves.options(form, points: points, on: training, seed: session.seed)
+        let ground = try PathGround(pair.graph, pair.tensors, measured: measured, training: training)
+        let finder = try ground.finder(options)
         let ends = try pair.checkpoints.map { try $0.open() }
-        let line = try LinearPath(
-            pair.graph, ends[0], ends[1], at: LinearPath.grid(points), samples: samples,
-            statistics: BatchNormStatistics.applies(to: pair.graph)
-                ? BatchNormStatistics(pair.graph, tensors: pair.tensors, samples: training) : nil, jobs: session.jobs)
+        let line = try ground.line(ends[0], ends[1], points: points, jobs: session.jobs)
         let progress = session.progress("curve", total: finder.epochs * finder.stepsPerEpoch, unit: .items("steps"))
         let found = try finder.curve(from: ends[0], to: ends[1], jobs: session.jobs) { progress.advance(by: $0) }
         progress.finish()
@@ -132,7 +145,7 @@ package struct Path: ZooCommand {
     }
 
     private func record(
-        _ curve: ConnectingCurve, _ pair: OneArchitecture, _ session: Session, training: Samples,
+        _ curve: ConnectingCurve, _ pair: OneArchitecture, _ session: Session, training: LandscapeData,
         _ options: CurveOptions
     ) throws {
         guard let first = pair.checkpoints[0].row?.id, let second = pair.checkpoints[1].row?.id else { return }
@@ -144,15 +157,23 @@ package struct Path: ZooCommand {
     }
 
     /// Barriers of catalogued pairs become metrics.
-    private func record(_ path: LinearPath, _ pair: OneArchitecture, _ session: Session) throws {
+    private func record(
+        _ path: LinearPath, _ pair: OneArchitecture, on samples: String, _ session: Session
+    ) throws {
         guard let first = pair.checkpoints[0].row?.id, let second = pair.checkpoints[1].row?.id else { return }
-        let writer = try Catalog(session.catalogPath).writer(patience: 5)
+        let catalog = try Catalog(session.catalogPath)
+        // What was measured on counts among the settings, so that other data are told apart.
+        let settings = "path samples=\(samples) points=\(points) bn=\(bn.rawValue)"
+        let replaced = try catalog.findings(of: [first]).filter {
+            $0.row.other == second && $0.settings != settings
+                && ($0.row.name.hasPrefix("lmc_loss_") || $0.row.name.hasPrefix("lmc_error_"))
+        }
+        ReplacedValues(replaced, by: data.data, samples: samples).warn(session)
+        let writer = try catalog.writer(patience: 5)
         let recorder = try MetricRecorder(
             writer,
-            .now(
-                command: CommandLineTool.text, seed: session.seed, dataset: data.data,
-                settings: "path points=\(points) bn=\(bn.rawValue)"))
-        for (prefix, barrier) in [("lmc_loss", path.loss), ("lmc_error", path.error)] {
+            .now(command: CommandLineTool.text, seed: session.seed, dataset: data.data, settings: settings))
+        for (prefix, barrier) in [("lmc_loss", path.loss)] + (path.hasError ? [("lmc_error", path.error)] : []) {
             try recorder.record("\(prefix)_barrier", of: first, and: second, value: barrier.barrier)
             try recorder.record("\(prefix)_instability", of: first, and: second, value: barrier.instability)
             try recorder.record("\(prefix)_excess", of: first, and: second, value: barrier.excess)

@@ -4,7 +4,8 @@ import ZooBase
 /// `zoo prune`: smaller embedding models and networks that keep a domain.
 package struct Prune: ParsableCommand {
     package static let configuration = CommandConfiguration(
-        abstract: "Prune a network by what calibration data of a domain and of general use say of its weights (GAPrune).",
+        abstract:
+            "Prune a network by what calibration data of a domain and of general use say of its weights (GAPrune).",
         discussion: """
             'score' looks at the data once; 'mask' sets weights to zero and 'structured' removes whole units, as often \
             as wanted. 'retrain' goes on training with the zeros held, 'export' stores them in less room, 'bench' \

@@ -50,7 +50,8 @@ package struct PruneBench: ZooCommand {
             rows += try BenchWork(self, model, session).run()
         }
         var table = Table([
-            .init("network", isPath: true), .init("work"), .init("size", .integer), .init("milliseconds", .double, digits: 4),
+            .init("network", isPath: true), .init("work"), .init("size", .integer),
+            .init("milliseconds", .double, digits: 4),
             .init("times_faster", .double, digits: 3),
         ])
         for row in rows {

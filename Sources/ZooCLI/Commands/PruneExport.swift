@@ -77,7 +77,8 @@ package struct PruneExport: ZooCommand {
             ("share", .double(Double(after) / Double(max(1, before)))),
         ])
         var table = Table([
-            .init("output", isPath: true), .init("dense", .integer, unit: .bytes), .init("stored", .integer, unit: .bytes),
+            .init("output", isPath: true), .init("dense", .integer, unit: .bytes),
+            .init("stored", .integer, unit: .bytes),
             .init("share", .double, digits: 3),
         ])
         table.append([.text(to), .int(before), .int(after), .double(Double(after) / Double(max(1, before)))])

@@ -50,7 +50,8 @@ package struct PruneMaskCommand: ZooCommand {
     @Option(help: "dai: agreement by tensor, row or element.")
     package var align: Agreement.Granularity = .tensor
 
-    @Option(help: "fisher, obd, snip, wanda, sparsegpt: data of domain, general or both. Default: obd both, else domain.")
+    @Option(
+        help: "fisher, obd, snip, wanda, sparsegpt: data of domain, general or both. Default: obd both, else domain.")
     package var side: PruneSettings.Side?
 
     @Option(help: ArgumentHelp("sparsegpt: share of the mean diagonal added to it.", valueName: "number"))

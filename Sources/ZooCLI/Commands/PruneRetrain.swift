@@ -39,7 +39,9 @@ package struct PruneRetrain: ZooCommand {
     @Option(help: ArgumentHelp("Triplets of a step.", valueName: "number"))
     package var batch: Int = 16
 
-    @Option(help: ArgumentHelp("The learning rate after the warm-up. Default: 5e-5, above 100 M weights 2e-5.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp(
+            "The learning rate after the warm-up. Default: 5e-5, above 100 M weights 2e-5.", valueName: "number"))
     package var rate: Double?
 
     @Option(help: ArgumentHelp("Share of the steps that the rate rises.", valueName: "share"))

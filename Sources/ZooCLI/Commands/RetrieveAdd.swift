@@ -12,7 +12,7 @@ package struct RetrieveAdd: ZooCommand {
             Models are captured as 'fit' does. Programs and services are described in a manifest (--boxes): a command \
             reads inputs as JSON lines or float32 and writes a line of scores or a label for each; a service on \
             127.0.0.1 is posted to. docs/retrieval.md has the protocol. Models that fail are listed, the rest is added \
-            (exit status 3).
+            (exit status 3). An interrupted capture goes on with the same command.
 
             Example:
               zoo retrieve add "where:zoo = 'more'"
@@ -52,23 +52,19 @@ package struct RetrieveAdd: ZooCommand {
         var (items, failures) = try RetrieveFit.items(
             selectors, tasks: tasks, target: target, inputShape: index.pool.inputShape, session)
         if let boxes {
-            items += try BoxManifest(boxes, inputShape: index.pool.inputShape).boxes.map {
-                try CaptureItem($0.box, task: $0.task)
-            }
+            items += try BoxManifest(boxes, inputShape: index.pool.inputShape).items
         }
-        let known = Set(index.models.map(\.name))
-        if let twice = items.first(where: { known.contains($0.name) }) {
-            throw ZooError(
-                .usage, "\(twice.name): is in the index already", hint: "name models that are not, or fit anew")
-        }
+        try ModelCapture.refuseRepeated(items, besides: index.models.map(\.name))
         let capture = try Capture(pool: index.pool, map: index.map, settings: index.capture)
-        let found = try ModelCapture(items, capture, labelsOnly: labelsOnly, session)
+        let folder = FitFolder(index: path, session)
+        let found = try ModelCapture(items, capture, labelsOnly: labelsOnly, folder: folder, session)
         failures += found.failures
         guard !found.captured.isEmpty else {
             throw failures.first?.error ?? ZooError(.notFound, "no model is named")
         }
         try RetrievalFit.add(found.captured, to: &index)
         try IndexFile.write(index, to: path)
+        folder.remove()
         let summary = IndexSummary(path: path, index: index, added: found.captured.count, start: start)
         try session.emit(summary.json, as: summary.table)
         guard failures.isEmpty else {

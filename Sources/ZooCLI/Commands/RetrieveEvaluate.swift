@@ -11,8 +11,10 @@ package struct RetrieveEvaluate: ZooCommand {
         discussion: """
             Queries of every task that the gallery has models for are drawn from --data; the other half of each task's \
             samples tells how well every model would serve (used as it is, classes matched as fits best). Several \
-            indexes, one per seed, are pooled, and the worst is told too. Intervals are bootstrap 95 % over queries; p \
-            is a paired bootstrap test of Acc@1 against the first ranking. Tasks the encoders were trained on are \
+            indexes, one per seed, are pooled, and the worst is told too. Intervals are bootstrap 95 % over queries. \
+            'behind' is how far a ranking's Acc@1 lies below that of the first (or --against) on the same queries, with \
+            the interval and p of a paired bootstrap. --compare adds the vectors of other indexes of the same models, \
+            such as TANS-style ones. Tasks the encoders were trained on are \
             'seen', others 'unseen'.
 
             Example:
@@ -27,6 +29,15 @@ package struct RetrieveEvaluate: ZooCommand {
 
     @Option(help: ArgumentHelp("Rankings, separated by commas: know2vec, RANKER, know2vec+RANKER.", valueName: "list"))
     package var rankings: String = "know2vec+surrogate,know2vec,surrogate,logit,prototype,know2vec+leep,leep,random"
+
+    @Option(
+        help: ArgumentHelp(
+            "Other indexes of the same models, as many and in the same order: tans=A,B,C.",
+            valueName: "files"))
+    package var compare: [String] = []
+
+    @Option(help: ArgumentHelp("The ranking that others are tested against. Default: the first.", valueName: "ranking"))
+    package var against: String?
 
     @Option(help: ArgumentHelp("Samples per class of a query.", valueName: "number"))
     package var shots: Int = 5
@@ -80,10 +91,12 @@ package struct RetrieveEvaluate: ZooCommand {
             throw ZooError(.usage, "--data names \(source.splits.count) splits; queries are of one")
         }
         let samples = try source.samples(source.splits[0])
-        var evaluation = RetrievalEvaluation(
-            methods, shots: shots, perTask: perTask, neighbours: neighbours, session: session)
+        let rivals = try compare.map(rival)
+        var evaluation = try RetrievalEvaluation(
+            methods, rivals: rivals.map(\.name), against: against, shots: shots, perTask: perTask,
+            neighbours: neighbours, session: session)
         for (place, path) in indexes.enumerated() {
-            let index = try IndexFile.read(path)
+            let index = try IndexFile.read(path), others = try rivals.map { try IndexFile.read($0.files[place]) }
             try ZooError.locate(path) {
                 guard samples.inputShape == index.pool.inputShape else {
                     throw ZooError(
@@ -98,10 +111,22 @@ package struct RetrieveEvaluate: ZooCommand {
                     try tasks.map { try TaskManifest($0).tasks.map(\.task) }
                     ?? Set(places.compactMap { index.models[$0].task }).sorted().map { try RetrievalTask(named: $0) }
                 try evaluation.run(
-                    place, index, allowed: places, tasks: known, data: samples, networks: networks)
+                    place, index, allowed: places, tasks: known, data: samples, networks: networks, others: others)
             }
         }
         if let figure { try Picture.write(evaluation.figure(), to: figure) }
         try session.emit(evaluation.table)
+    }
+
+    /// `tans=a.safetensors,b.safetensors`.
+    private func rival(_ text: String) throws -> (name: String, files: [String]) {
+        let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+        let files = parts.count == 2 ? parts[1].split(separator: ",").map(String.init) : []
+        guard files.count == indexes.count else {
+            throw ZooError(
+                .usage, "--compare \(text): expected NAME= and \(indexes.count) files, one per index",
+                hint: "list them in the order of the indexes, separated by commas")
+        }
+        return (parts[0], files)
     }
 }

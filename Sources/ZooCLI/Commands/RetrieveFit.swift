@@ -15,7 +15,8 @@ package struct RetrieveFit: ZooCommand {
             Every model is asked about the probes and about points between them that lie on its class boundaries; only \
             scores are read, so programs and services of this machine can be indexed too (--boxes). Tasks are what the \
             configurations of 'zoo train' say (classes, transform), or --tasks. Everything learned is in one file \
-            beside the catalog. Samples of later queries must not be among the data named here.
+            beside the catalog. Samples of later queries must not be among the data named here. An interrupted fit leaves a \
+            folder INDEX.partial from which the same command goes on.
 
             Example:
               zoo retrieve fit "where:zoo = 'retrieval-digits'" --probes digits-retrieval:val \
@@ -47,8 +48,14 @@ package struct RetrieveFit: ZooCommand {
     @Option(help: "The encoder: set, lstm, or tans for comparison.")
     package var encoder: EncoderKind = .set
 
-    @Option(help: "The loss: ranking, or published as the public code runs.")
+    @Option(
+        help: ArgumentHelp(
+            "ranking; published, as the public code runs; graded or listwise: by the accuracy of every model on every task.",
+            valueName: "loss"))
     package var loss: RetrievalLoss = .ranking
+
+    @Flag(help: "Train on the tasks of models alone, not also on tasks composed of their classes.")
+    package var wholeTasks = false
 
     @Option(
         help: ArgumentHelp(
@@ -115,9 +122,7 @@ package struct RetrieveFit: ZooCommand {
         var (items, failures) = try Self.items(
             selectors, tasks: tasks, target: target, inputShape: probeData.inputShape, session)
         if let boxes {
-            items += try BoxManifest(boxes, inputShape: probeData.inputShape).boxes.map {
-                try CaptureItem($0.box, task: $0.task)
-            }
+            items += try BoxManifest(boxes, inputShape: probeData.inputShape).items
         }
         var settings = RetrievalFit.Settings()
         settings.map = map
@@ -129,16 +134,21 @@ package struct RetrieveFit: ZooCommand {
         settings.labelsOnly = labelsOnly
         settings.heldOutTasks = holdOut
         settings.training.loss = loss
+        settings.training.composesTasks = !wholeTasks
         settings.training.lambda = lambda
         settings.training.steps = steps
+        let path = IndexFile.path(target.index, session)
+        let folder = FitFolder(index: path, session)
         let work = RetrievalFit(
-            settings: settings, session: session, probes: probeData, queries: queryData, mapData: mapSamples)
+            settings: settings, session: session, folder: folder, probes: probeData, queries: queryData,
+            mapData: mapSamples)
         let made = try work.run(items, transforms: try poolTransforms(items))
         failures += made.failures
-        let path = IndexFile.path(target.index, session)
         try IndexFile.write(made.index, to: path)
+        folder.remove()
         let summary = IndexSummary(
-            path: path, index: made.index, added: made.index.models.count, start: start, trained: made.trained)
+            path: path, index: made.index, added: made.index.models.count, start: start, trained: made.trained,
+            gradeQueries: made.gradeQueries)
         try session.emit(summary.json, as: summary.table)
         guard failures.isEmpty else { throw PartialFailure(failures, of: items.count + failures.count, kind: "models") }
     }
@@ -197,13 +207,14 @@ struct IndexSummary {
     let added: Int
     let start: ContinuousClock.Instant
     var trained: TrainedEncoder?
+    var gradeQueries = 0
 
     private var seconds: Double {
         let time = (ContinuousClock.now - start).components
         return Double(time.seconds) + Double(time.attoseconds) * 1e-18
     }
 
-    private var queries: Int { index.models.suffix(added).reduce(0) { $0 + $1.queryCount } }
+    private var queries: Int { gradeQueries + index.models.suffix(added).reduce(0) { $0 + $1.queryCount } }
     private var bytes: Int { IndexFile.byteCount(path) ?? 0 }
     private var uncovered: Int { index.models.suffix(added).count { $0.coverage < Knowledge.lowCoverage } }
 
@@ -231,6 +242,8 @@ struct IndexSummary {
         object["model_queries"] = .int(Int64(queries))
         object["uncovered"] = .int(Int64(uncovered))
         object["validation_mrr"] = index.validationMRR.map { .double($0) } ?? .null
+        object["composed_mrr"] = trained?.composedMRR.map { .double($0) } ?? .null
+        object["validation_tau"] = trained?.validationTau.map { .double($0) } ?? .null
         object["best_step"] = trained.map { .int(Int64($0.bestStep)) } ?? .null
         object["map_digest"] = .string(index.map.digest)
         object["encoder_digest"] = .string(index.encoder.digest)

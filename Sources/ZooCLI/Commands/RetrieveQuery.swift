@@ -123,8 +123,16 @@ package struct RetrieveQuery: ZooCommand {
             guard !wanted.contains(nil), !wanted.isEmpty else {
                 throw ZooError(.usage, "--classes \(classes): expected whole numbers separated by commas")
             }
+            let missing = Set(wanted.compactMap { $0 }).subtracting(samples.labels).sorted()
+            guard missing.isEmpty else {
+                let names = missing.map(String.init).joined(separator: ", ")
+                throw ZooError(
+                    .notFound, "--classes \(classes): the data have no samples of class \(names)",
+                    hint:
+                        "their classes are \(Set(samples.labels).sorted().prefix(20).map(String.init).joined(separator: ", "))"
+                )
+            }
             let chosen = samples.labels.indices.filter { wanted.contains(samples.labels[$0]) }
-            guard !chosen.isEmpty else { throw ZooError(.notFound, "the data have no samples of --classes \(classes)") }
             samples = samples.selecting(chosen)
         }
         if let shots {

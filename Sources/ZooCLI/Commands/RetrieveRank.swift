@@ -68,7 +68,7 @@ package struct RetrieveRank: ZooCommand {
         let progress = session.progress("rank", total: models.models.count, unit: .items("models"))
         let seed = session.seed
         let found = try Parallel.map(count: models.models.count, jobs: session.jobs) {
-            place -> (scores: [Double?], reasons: [String], failure: ZooError?) in
+            place -> Scored in
             defer { progress.advance(by: 1) }
             let model = models.models[place]
             let item = CaptureItem(model)
@@ -90,47 +90,64 @@ package struct RetrieveRank: ZooCommand {
                         run.features.map(Double.init), rows: samples.count,
                         columns: run.features.count / samples.count)
                 }
-            } catch let error as ZooError where error.code != .interrupted { return ([], [], error) }
-            var reasons: [String] = []
-            let scores = rankers.map { type -> Double? in
-                do { return try type.init().score(evidence) } catch {
-                    reasons.append(ZooError.wrap(error).message)
-                    return nil
-                }
-            }
-            return (scores, reasons, nil)
+            } catch let error as ZooError where error.code != .interrupted { return Scored(failure: error) }
+            return Scored(
+                scores: rankers.map { type in
+                    do { return .success(try type.init().score(evidence)) } catch {
+                        return .failure(ZooError.wrap(error))
+                    }
+                })
         }
         progress.finish()
-        try report(rankers.map { $0.name }, models, found, session)
+        try report(rankers, models, found, session)
+    }
+
+    /// What all rankers say of a model, or why it could not be run.
+    private struct Scored: Sendable {
+        var scores: [Result<Double, ZooError>] = []
+        var failure: ZooError?
+
+        func score(_ column: Int) -> Double? { try? scores[column].get() }
     }
 
     private func report(
-        _ names: [String], _ models: ZooModels,
-        _ found: [(scores: [Double?], reasons: [String], failure: ZooError?)], _ session: Session
+        _ rankers: [any Ranker.Type], _ models: ZooModels, _ found: [Scored], _ session: Session
     ) throws {
         var failures = models.failures
         let good = found.indices.filter { found[$0].failure == nil }
         for place in found.indices {
             if let error = found[place].failure { failures.append(.init(models.models[place].checkpoint.label, error)) }
         }
-        let order = good.sorted {
-            (-(found[$0].scores.first.flatMap { $0 } ?? -.infinity), $0)
-                < (-(found[$1].scores.first.flatMap { $0 } ?? -.infinity), $1)
-        }
+        if good.isEmpty, let first = failures.first { throw first.error }
+        let complete = rankers.indices.filter { column in good.contains { found[$0].score(column) != nil } }
+        if complete.isEmpty, let first = good.first, case .failure(let error) = found[first].scores[0] { throw error }
+        let deciding = complete.first ?? 0
+        func key(_ place: Int) -> (Double, Int) { (-(found[place].score(deciding) ?? -.infinity), place) }
+        let order = good.sorted { key($0) < key($1) }
         var table = Table(
-            [.init("rank", .integer), .init("model", isPath: true)] + names.map { .init($0, .double, digits: 6) })
+            [.init("rank", .integer), .init("model", isPath: true)]
+                + rankers.map { .init($0.name, .double, digits: 6) })
         for (position, place) in order.enumerated() {
             table.append(
                 [.int(position + 1), .text(models.models[place].checkpoint.label)]
-                    + found[place].scores.map { $0.map { .double($0) } ?? .null })
+                    + rankers.indices.map { found[place].score($0).map { .double($0) } ?? .null })
         }
-        for (column, name) in names.enumerated() {
-            let scores = good.compactMap { found[$0].scores[column] }
-            if scores.count > 1, Set(scores).count == 1 { session.warn("\(name): no decision, all scores are equal") }
+        for (column, ranker) in rankers.enumerated() {
+            let scores = good.compactMap { found[$0].score(column) }
+            session.note("\(ranker.name): \(ranker.meaning)")
+            if scores.count > 1, Set(scores).count == 1 {
+                session.warn("\(ranker.name): no decision, all scores are equal")
+            }
+            let reasons = good.compactMap { place -> String? in
+                if case .failure(let error) = found[place].scores[column] { return error.message }
+                return nil
+            }
+            if let reason = reasons.first {
+                session.warn("\(ranker.name): \(reasons.count) of \(good.count) models have no score: \(reason)")
+            }
         }
-        if let reason = found.flatMap(\.reasons).first { session.warn("missing scores: \(reason)") }
         try session.emit(table)
-        session.note("\(good.count) models, \(good.count) model passes")
+        session.note("\(good.count) models, \(good.count) model passes; ordered by \(rankers[deciding].name)")
         guard failures.isEmpty else {
             throw PartialFailure(failures, of: found.count + models.failures.count, kind: "models")
         }

@@ -14,11 +14,15 @@ package struct Surface: ZooCommand {
             Networks run in evaluation mode, batch norm with the statistics of the checkpoint. Points whose loss is \
             not finite are missing and say so. --tiles keeps finished rows, so that an interrupted run goes on.
 
+            Language models go on texts (.txt, .jsonl) or arrays of token ids, physics-informed networks on --data \
+            convection:beta=30 as in 'zoo landscape'.
+
             Example:
               zoo surface zoos/digits-tasks/pretrained.safetensors --data zoos/digits-tasks/data/zoo_c_data.safetensors:clean.train \
             --points 25 --figure surface.svg
               zoo surface 412 --data digits:train --dimensions 1 --towards 415 --figure line.png
               zoo surface 412 --data digits:train --pca --tiles surface.json --figure training.svg
+              zoo surface pinn.pt --data convection:beta=30 --set activation=tanh --points 25 --figure pinn.svg
             """)
 
     @Argument(help: "The checkpoint in the middle: a file, folder, ARCHIVE!/MEMBER, id, NAME@EPOCH.")
@@ -62,6 +66,10 @@ package struct Surface: ZooCommand {
 
     @Option(help: ArgumentHelp("A number that the weights do not show: activation=tanh.", valueName: "key=value"))
     package var set: [String] = []
+
+    @Option(
+        help: ArgumentHelp("Texts: the folder of the tokenizer. Default: the checkpoint's.", valueName: "folder"))
+    package var tokenizer: String?
 
     @OptionGroup package var output: OutputOptions
     @OptionGroup(title: "Common options") package var global: GlobalOptions

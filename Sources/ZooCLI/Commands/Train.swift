@@ -60,14 +60,22 @@ package struct Train: ZooCommand {
         let data = try Self.data(manifest.data)
         let training = try ZooTraining(
             manifest, data: data, into: to, seed: session.seed, resolver: ArchitectureLibrary.resolver())
+        for text in training.warnings { session.warn(text) }
         if dryRun { return try plan(training, session) }
         let start = ContinuousClock.now
         let indexer = GrowingCatalog(noIndex || archive != nil ? nil : training.path, zoo: manifest.id, session)
         let progress = session.progress("train", total: training.trials.count, unit: .items("trials"))
-        let outcomes = try training.run(jobs: session.jobs) { trial, outcome in
-            if case .diverged(let text) = outcome { session.detail("\(trial.name): \(text)") }
-            progress.advance(by: 1)
-            indexer.trialEnded()
+        let outcomes: [ZooTraining.Outcome]
+        do {
+            outcomes = try training.run(jobs: session.jobs, warn: { session.warn($0) }) { trial, outcome in
+                if case .diverged(let text) = outcome { session.detail("\(trial.name): \(text)") }
+                progress.advance(by: 1)
+                indexer.trialEnded()
+            }
+        } catch let error as ZooError where error.code == .interrupted {
+            progress.finish()
+            indexer.interrupted()
+            throw error
         }
         progress.finish()
         try finish(training, manifest, outcomes, indexer, start, session)
@@ -194,6 +202,8 @@ private final class GrowingCatalog: Sendable {
     private struct State {
         var isBusy = false
         var next = ContinuousClock.now + .seconds(30)
+        /// Trials that ended since the zoo was cataloged last.
+        var ended = 0
     }
 
     private let path: String?
@@ -211,8 +221,10 @@ private final class GrowingCatalog: Sendable {
     func trialEnded() {
         guard let path else { return }
         let isDue = state.withLock { state in
+            state.ended += 1
             guard !state.isBusy, ContinuousClock.now >= state.next else { return false }
             state.isBusy = true
+            state.ended = 0
             return true
         }
         guard isDue else { return }
@@ -224,6 +236,17 @@ private final class GrowingCatalog: Sendable {
         state.withLock { state in
             state.isBusy = false
             state.next = ContinuousClock.now + wait
+        }
+    }
+
+    /// Catalogs what was finished before an interrupt. The request to stop is withdrawn meanwhile; a second one ends the
+    /// process.
+    func interrupted() {
+        guard let path, state.withLock({ $0.ended }) > 0 else { return }
+        Cancellation.reset()
+        defer { Cancellation.request() }
+        do { _ = try index(path) } catch {
+            session.warn("finished trials are not cataloged yet: \(ZooError.wrap(error).message)")
         }
     }
 

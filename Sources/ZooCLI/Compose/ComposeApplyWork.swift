@@ -23,8 +23,17 @@ struct ComposeApplyWork {
         let network = try TaskNetwork(
             set, command.network, inputShape: shape ?? learned.file.inputShape, session)
         let fitted = try learned.fitted(set, network.graph, force: command.fitting.force)
+        var model = fitted.model(set)
+        if !command.bnData.isEmpty {
+            let sets = try command.bnData.map { try TaskData.samples($0, labelled: false, session).0 }
+            model = try BatchNormStatistics.recomputed(model, network.graph, on: sets)
+        } else if learned.file.recomputesStatistics, fitted.values.contains(where: { $0 != 0 }) {
+            throw ZooError(
+                .usage, "\(command.coefficients): batch-norm statistics were recomputed on data",
+                hint: "name the data with --bn-data FILE:SPLIT, once for each set")
+        }
         try ComposedOutput.write(
-            fitted.model(set), set, means: ComposedOutput.means(fitted.values, vectors: set.tasks.count),
+            model, set, means: ComposedOutput.means(fitted.values, vectors: set.tasks.count),
             to: command.to,
             session)
         let object: JSONValue = [

@@ -74,19 +74,12 @@ extension ComposeWork {
         }
     }
 
-    /// Accuracies of a network.
+    /// Fills a row with a network's accuracies.
     private func fill(_ row: inout MethodScore, _ state: StateDict, _ single: MethodScore?) throws {
         row.validation = try accuracies(state, data.map(\.validation))
         let tested = data.compactMap(\.test)
         if tested.count == data.count { row.test = try accuracies(state, tested) }
         row.relate(to: single)
-    }
-
-    private func accuracies(_ state: StateDict, _ sets: [Samples]) throws -> [Double] {
-        try sets.map { samples in
-            let evaluator = try Evaluator(graph, tensors: state.tensorInfos, samples: samples)
-            return try evaluator.evaluate(count: 1, jobs: 1) { _ in state }[0].get().accuracy
-        }
     }
 
     /// Training of weights on the same batches.

@@ -24,6 +24,8 @@ final class ComposeLog {
     static var peakByteCount: Int {
         var usage = rusage()
         #if os(Linux)
+            // What getrusage says of a process begins with what its parent had when it was started.
+            if let kilobytes = statusNumber("VmHWM:") { return kilobytes * 1024 }
             getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
             return usage.ru_maxrss * 1024
         #else
@@ -31,6 +33,18 @@ final class ComposeLog {
             return usage.ru_maxrss
         #endif
     }
+
+    #if os(Linux)
+        /// A number of the kernel's page on this process.
+        private static func statusNumber(_ key: String) -> Int? {
+            guard let file = fopen("/proc/self/status", "re") else { return nil }
+            defer { fclose(file) }
+            var buffer = [UInt8](repeating: 0, count: 1 << 14)
+            let count = fread(&buffer, 1, buffer.count, file)
+            let lines = String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n")
+            return lines.first { $0.hasPrefix(key) }.flatMap { Int($0.filter(\.isNumber)) }
+        }
+    #endif
 
     /// Adds the newest line of a state.
     func add(_ label: String, _ state: CoefficientState, _ groups: CoefficientGroups, parts: Int) {

@@ -14,7 +14,10 @@ extension ComposeWork {
     }
 
     private func report(_ columns: [String]) -> ComposeReport {
-        ComposeReport(recipe: command.kind, columns: columns, groups: groups, partitions: command.partitions)
+        var report = ComposeReport(
+            recipe: command.kind, columns: columns, groups: groups, partitions: command.partitions)
+        if command.statistics == .recompute { report.statisticsData = data.map(\.learning) }
+        return report
     }
 
     /// A problem with the vectors of the budget; says what is left out and which vectors are zero.
@@ -108,15 +111,21 @@ extension ComposeWork {
     /// A method's accuracies: selection on validation data is done, test data is looked at now.
     func score(
         _ name: String, _ parameters: Int?, _ problem: CompositionProblem<Float>, _ values: [Double],
-        _ single: MethodScore?, detail: String? = nil
+        _ single: MethodScore?, detail: String? = nil, statisticsOn sets: [Samples]? = nil
     ) throws -> MethodScore {
         var row = MethodScore(name: name, parameters: parameters)
         row.detail = detail
+        let made =
+            command.statistics == .recompute
+            ? try composed(values, problem, statisticsOn: sets ?? data.map(\.learning)) : nil
+        func accuracies(_ sets: [Samples]) throws -> [Double] {
+            try made.map { try self.accuracies($0, sets) } ?? problem.evaluations(values, sets).map(\.accuracy)
+        }
         if data.allSatisfy({ !$0.validation.labels.isEmpty }) {
-            row.validation = try problem.evaluations(values, data.map(\.validation)).map(\.accuracy)
+            row.validation = try accuracies(data.map(\.validation))
         }
         let tested = data.compactMap(\.test)
-        if tested.count == data.count { row.test = try problem.evaluations(values, tested).map(\.accuracy) }
+        if tested.count == data.count { row.test = try accuracies(tested) }
         row.relate(to: single)
         return row
     }
@@ -189,10 +198,15 @@ extension ComposeWork {
                 let plan = try BatchPlan(
                     counts: [few.count], batch: command.batch, seed: session.seed &+ UInt64(draw), oversampled: true)
                 let options = options(epochs: 10, rate: 1e-1, schedule: .cosine, stepsPerEpoch: plan.stepsPerEpoch)
-                if command.baselines { for row in try trained(few, plan, options) { add(row) } }
+                if command.baselines {
+                    for row in try trained(few, plan, options) { add(row) }
+                    for row in try adapted(nil, zeros, problem, few) { add(row) }
+                }
                 let found = try learnTarget("\(shot) shots, draw \(draw + 1)", problem, few, plan, options)
                 report.take(found)
-                add(try score("aTLAS", problem.space.count, problem, found.best, nil))
+                if command.statistics == .recompute { report.statisticsData = [few] }
+                add(try score("aTLAS", problem.space.count, problem, found.best, nil, statisticsOn: [few]))
+                for row in try adapted("aTLAS", found.best, problem, few) { add(row) }
             }
             for name in order { report.methods.append(MethodScore.mean(rows[name] ?? [], shots: shot)) }
         }
@@ -262,6 +276,7 @@ extension ComposeWork {
         settings.exponent = command.ufmExponent
         settings.weak = try SampleViews(command.weak)
         settings.strong = try SampleViews(command.strong)
+        settings.trustedLimit = command.trusted
         settings.seed = session.seed
         settings.total = options.stepCount
         var steps = UnlabelledSteps(samples, settings)

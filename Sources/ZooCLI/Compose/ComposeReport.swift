@@ -1,5 +1,6 @@
 import ZooBase
 import ZooMerge
+import ZooNN
 import ZooReport
 
 /// Accuracies of one method.
@@ -26,6 +27,9 @@ struct MethodScore {
         self.name = name
         self.parameters = parameters
     }
+
+    /// Whether this is the composed network, without an adapter.
+    var isComposed: Bool { name.hasPrefix("aTLAS") && !name.contains(" + ") }
 
     var mean: Double? { test.isEmpty ? nil : test.reduce(0, +) / Double(test.count) }
 
@@ -72,6 +76,8 @@ struct ComposeReport {
     var history: [CoefficientRound] = []
     var selection: [Set<Int>]?
     var memory = JSONObject()
+    /// What batch-norm statistics are recomputed on; empty where they are not.
+    var statisticsData: [Samples] = []
 
     init(recipe: ComposeRecipe, columns: [String], groups: CoefficientGroups, partitions: Int) {
         self.recipe = recipe
@@ -125,7 +131,7 @@ struct ComposeReport {
     }
 
     func json(_ set: TaskSet, output: String?, log: ComposeLog) -> JSONValue {
-        let best = methods.last { $0.name.hasPrefix("aTLAS") }
+        let best = methods.last(where: \.isComposed)
         return [
             "recipe": .string(recipe.rawValue), "columns": .array(columns.map { .string($0) }),
             "methods": .array(methods.map(json)),
@@ -166,7 +172,7 @@ struct ComposeReport {
     // MARK: Words and pictures
 
     func say(_ session: Session) {
-        guard let best = methods.last(where: { $0.name.hasPrefix("aTLAS") }), let start = methods.first else { return }
+        guard let best = methods.last(where: \.isComposed), let start = methods.first else { return }
         func text(_ value: Double?) -> String { value.map { Quantity.significant($0, digits: 4) } ?? "unknown" }
         let isTest = hasTest && recipe != .negation
         if recipe == .negation {

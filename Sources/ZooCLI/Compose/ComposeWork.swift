@@ -31,6 +31,9 @@ struct ComposeWork {
         groups = CoefficientGroups(
             graph, tensors: set.source.tensorInfos, granularity: command.groups,
             excluded: command.keep + command.ownHeads, ties: ties)
+        if command.statistics == .recompute, !BatchNormStatistics.applies(to: graph) {
+            throw ZooError(.usage, "architecture '\(graph.name)' has no batch norm to recompute")
+        }
         guard !groups.names.isEmpty else {
             throw ZooError(
                 .usage, "no tensor is left to learn coefficients for", hint: "--keep and --groups leave none")
@@ -134,7 +137,8 @@ struct ComposeWork {
             ("rate", text((command.rate ?? 0, command.decay, command.clip, command.schedule?.rawValue ?? ""))),
             ("length", text((command.epochs ?? 0, command.steps ?? 0, command.evaluateEvery, command.batch))),
             ("regularise", text((command.regularise, command.norm))),
-            ("views", text((command.weak, command.strong, command.ufmExponent))), ("seed", text(session.seed)),
+            ("views", text((command.weak, command.strong, command.ufmExponent, command.trusted))),
+            ("seed", text(session.seed)),
         ])
     }
 
@@ -142,7 +146,7 @@ struct ComposeWork {
 
     /// Tensors that follow and are not learned.
     var buffers: Set<String> {
-        command.statistics == .base ? [] : Set(graph.tensorRoles.filter { $0.value == .buffer }.keys)
+        command.statistics != .follow ? [] : Set(graph.tensorRoles.filter { $0.value == .buffer }.keys)
     }
 
     /// The parts of tensors; nil for one.
@@ -283,11 +287,12 @@ struct ComposeWork {
         }
         if let figure = command.figure { try Picture.write(report.figure(set), to: figure) }
         if let to = command.to {
-            let model = DisplacedModel(
-                base: set.source, operands: set.operands, values: report.values, groups: groups, buffers: buffers,
-                partition: partition)
+            let model = model(report.values, groups, partition)
+            let isBase = report.values.allSatisfy { $0 == 0 }
+            let made: any TensorSource =
+                report.statisticsData.isEmpty || isBase ? model : try recomputed(model, on: report.statisticsData)
             try ComposedOutput.write(
-                model, set, means: means, to: to, dataset: data.map(\.text).joined(separator: ", "), session)
+                made, set, means: means, to: to, dataset: data.map(\.text).joined(separator: ", "), session)
         }
         state.remove()
         try session.emit(report.json(set, output: command.to, log: log), as: report.table)
@@ -303,7 +308,8 @@ struct ComposeWork {
         file.isSharedByShape = command.sharedByShape
         file.ties = command.tied
         file.excluded = command.keep + command.ownHeads
-        file.keepsStatistics = command.statistics == .base
+        file.keepsStatistics = command.statistics != .follow
+        file.recomputesStatistics = command.statistics == .recompute
         file.inputShape = data[0].learning.inputShape
         file.selection = report.selection
         file.history = report.history

@@ -140,6 +140,7 @@ struct TaskSet {
                     hint: NearestName.hint(name, in: known.sorted(), kind: "tasks"))
             }
         }
+        try Self.noteBuffers(found, source, session)
         guard !found.isEmpty else {
             throw ZooError(
                 .notFound, "no task is left", hint: "name fine-tuned networks or task vectors after the base")
@@ -197,7 +198,6 @@ struct TaskSet {
         }
         try checkFinite(source, checkpoint.label)
         for note in operand.notes { session.note(note) }
-        if case .fineTuned = form { try noteBuffers(name, source, base.source, session) }
         var tuned: (any TensorSource)?
         if case .fineTuned = form { tuned = source }
         return Task(
@@ -221,15 +221,25 @@ struct TaskSet {
         }
     }
 
-    private static func noteBuffers(
-        _ name: String, _ source: any TensorSource, _ base: any TensorSource, _ session: Session
-    ) throws {
-        let known = Set(source.tensorInfos.map(\.name))
-        for info in base.tensorInfos where !info.dtype.isFloatingPoint && known.contains(info.name) {
-            if try !source.tensor(named: info.name).isIdentical(to: base.tensor(named: info.name)) {
-                session.note("\(name): integer tensor '\(info.name)' differs from the base's, which is kept")
+    /// Integer tensors are no part of a vector: says once in which tasks they differ.
+    private static func noteBuffers(_ tasks: [Task], _ base: any TensorSource, _ session: Session) throws {
+        let integers = base.tensorInfos.filter { !$0.dtype.isFloatingPoint }
+        var tensors: Set<String> = [], owners: [String] = []
+        for task in tasks {
+            guard case .fineTuned(let source) = task.operand.form else { continue }
+            let known = Set(source.tensorInfos.map(\.name))
+            let differing = try integers.map(\.name).filter {
+                try known.contains($0)
+                    && !source.tensor(named: $0).isIdentical(to: base.tensor(named: $0))
             }
+            guard !differing.isEmpty else { continue }
+            tensors.formUnion(differing)
+            owners.append(task.name)
         }
+        guard let first = integers.first(where: { tensors.contains($0.name) }), let owner = owners.first else { return }
+        let others = tensors.count > 1 ? " and \(tensors.count - 1) more differ" : " differs"
+        let tasks = owners.count > 1 ? "\(owner) and \(owners.count - 1) more tasks" : owner
+        session.note("\(tasks): integer tensor '\(first.name)'\(others) from the base's, which are kept")
     }
 
     private static func adapterConfig(_ path: String) throws -> JSONObject {

@@ -103,6 +103,7 @@ struct VectorWriting {
                     .mismatch, "\(checkpoint.label) is no stored task vector",
                     hint: "make one with 'zoo task-vector create BASE FINE-TUNED --to FILE'")
             }
+            try TaskSet.checkFinite(source, checkpoint.label)
             if let known = base, let own = metadata.base, known != own, !force {
                 throw ZooError(
                     .mismatch, "\(checkpoint.label) belongs to a base with digest \(own), the others to \(known)",

@@ -28,7 +28,7 @@ final class ArchitectureLibrary {
 
     /// Reads options and files.
     ///
-    /// - Throws: `usage` for a setting without `=`; what is wrong with the first bad file.
+    /// - Throws: `usage` for a setting without `=` or one that no architecture has; what is wrong with the first bad file.
     init(_ session: Session, explicit name: String?, settings: [String]) throws {
         let known = try Self.resolver()
         explicit =
@@ -37,6 +37,9 @@ final class ArchitectureLibrary {
             }
         resolver = known
         self.settings = try Self.parse(settings)
+        try ZooError.locate("--set") { [explicit, settings = self.settings] in
+            try known.check(settings, explicit: explicit)
+        }
         catalogPath = session.catalogPath
     }
 

@@ -96,7 +96,9 @@ package struct DataSource: Sendable {
         guard access(text, F_OK) != 0, let colon = text.lastIndex(of: ":") else { return (text, nil) }
         let names = text[text.index(after: colon)...].split(separator: ",").map(String.init)
         guard !names.isEmpty else { throw ZooError(.usage, "--data names no split after the colon") }
-        return (String(text[..<colon]), names)
+        // A split named twice is one split.
+        var seen = Set<String>()
+        return (String(text[..<colon]), names.filter { seen.insert($0).inserted })
     }
 
     private static func open(_ path: String, labels: String?, preparation: String?) throws -> any Dataset {
@@ -128,7 +130,8 @@ package struct DataSource: Sendable {
     /// - Parameter labelled: whether samples without labels are an error.
     /// - Throws: `notFound` for missing labels; what reading throws.
     package func samples(_ split: String, labelled: Bool = true) throws -> Samples {
-        let samples = try dataset.samples(split: split)
+        var samples = try dataset.samples(split: split)
+        samples.origin = "\(dataset.name):\(split)"
         guard labelled, samples.labels.isEmpty else { return samples }
         throw ZooError(
             .notFound, "\(dataset.name): there are no labels for the split '\(split)'",

@@ -12,7 +12,9 @@ extension EvaluationRun {
             session.warn("--record: none of the checkpoints is in the catalog")
             return
         }
-        let writer = try Catalog(session.catalogPath).writer(patience: 5)
+        let catalog = try Catalog(session.catalogPath)
+        try warnOfReplacement(catalog, data, settings)
+        let writer = try catalog.writer(patience: 5)
         let recorder = try MetricRecorder(
             writer, .now(command: CommandLineTool.text, seed: session.seed, dataset: data, settings: settings))
         for result in catalogued {
@@ -24,6 +26,19 @@ extension EvaluationRun {
         try recorder.finish()
         try writer.close()
         session.note("recorded \(Quantity.count(recorder.count)) metrics as run \(recorder.run)")
+    }
+
+    /// Values of splits of the same name that were measured on other data are replaced.
+    private func warnOfReplacement(_ catalog: Catalog, _ data: String, _ settings: String?) throws {
+        let ids = results.compactMap { $0.checkpoint.row?.id }
+        let names = Set(
+            results.flatMap { result in
+                ["loss", "accuracy"].map { Self.metricPrefix(result.split) + "_" + $0 }
+            })
+        let replaced = try catalog.findings(of: ids, named: names).filter { finding in
+            finding.dataset != data || settings != nil && finding.settings != nil && finding.settings != settings
+        }
+        ReplacedValues(replaced, by: data, samples: settings.flatMap { MetricFinding.samples(in: $0) }).warn(session)
     }
 
     /// What the names of a split's metrics begin with.

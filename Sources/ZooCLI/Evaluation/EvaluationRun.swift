@@ -84,8 +84,15 @@ struct EvaluationRun {
         let evaluator = try Evaluator(group.graph, tensors: group.tensors, samples: samples, batch: batch)
         let unread = evaluator.unreadNames
         if !unread.isEmpty {
-            let names = unread.prefix(5).map { "'\($0)'" }.joined(separator: ", ") + (unread.count > 5 ? ", …" : "")
-            session.warn("architecture '\(group.graph.name)' does not read \(unread.count) tensors: \(names)")
+            let shown = session.verbosity == .verbose ? unread[...] : unread.prefix(Self.unreadShown)
+            let names = shown.map { name in
+                let near = NearestName.find(name, in: group.graph.parameterNames)
+                return "'\(name)'" + (near.map { " (nearest that it reads: '\($0)')" } ?? "")
+            }
+            let rest = unread.count - shown.count
+            session.warn(
+                "architecture '\(group.graph.name)' does not read \(unread.count) tensors: "
+                    + names.joined(separator: ", ") + (rest > 0 ? " and \(rest) more; --verbose lists them all" : ""))
         }
         session.detail(
             "\(group.graph.name), \(split): \(evaluator.split(count: members.count, jobs: session.jobs)), "
@@ -97,6 +104,9 @@ struct EvaluationRun {
             return try selected[members[index]].open()
         }
     }
+
+    /// Tensors named in a warning before "and N more", unless verbose.
+    private static let unreadShown = 8
 
     private func keep(_ error: any Error, _ slot: inout Result<Evaluation, ZooError>?) throws {
         let wrapped = ZooError.wrap(error)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ZooBase
+import ZooCatalog
 import ZooLandscape
 import ZooMerge
 import ZooNN
@@ -42,8 +43,8 @@ package struct CurveFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Learning rate before it decays.", valueName: "number"))
     package var curveLr: Double = 0.01
 
-    @Option(help: ArgumentHelp("Samples of a step.", valueName: "n"))
-    package var curveBatch: Int = 128
+    @Option(help: ArgumentHelp("Samples of a step. Default: 128, of texts 8.", valueName: "n"))
+    package var curveBatch: Int?
 
     /// The defaults.
     package init() {}
@@ -55,34 +56,36 @@ package struct CurveFlags: ParsableArguments {
             throw ValidationError("--curve-epochs takes a number from 1 to 1000000.")
         }
         if !(curveLr > 0 && curveLr < 100) { throw ValidationError("--curve-lr takes a number above 0, below 100.") }
-        if curveBatch < 2 || curveBatch > 1 << 20 {
+        if let curveBatch, curveBatch < 2 || curveBatch > 1 << 20 {
             throw ValidationError("--curve-batch takes a number from 2 to 1048576.")
         }
     }
 
     /// The settings.
-    func options(_ form: CurveForm, points: Int, seed: UInt64) -> CurveOptions {
+    func options(_ form: CurveForm, points: Int, on data: LandscapeData, seed: UInt64) -> CurveOptions {
         var options = CurveOptions()
+        if case .texts = data { options.batch = 8 }
         options.form = form
         options.bendCount = bends
         options.epochs = curveEpochs
         options.learningRate = curveLr
-        options.batch = curveBatch
+        if let curveBatch { options.batch = curveBatch }
         options.pointCount = points
         options.seed = seed
         return options
     }
 
-    /// The samples of `--train-data`; nil when there is none.
+    /// What `--train-data` means for a model; nil when there is none.
     ///
     /// - Throws: `usage` unless it names one split.
-    func samples(_ session: Session) throws -> Samples? {
-        guard let trainData else { return nil }
-        let source = try DataSource(trainData, seed: session.seed, defaultSplit: "train")
-        guard source.splits.count == 1 else {
-            throw ZooError(.usage, "--train-data names \(source.splits.count) splits; curves are trained on one")
+    func data(
+        for model: SelectedCheckpoint?, _ reading: LandscapeData.Reading, _ session: Session
+    ) throws -> LandscapeData? {
+        try trainData.map { text in
+            try LandscapeData.open(text, for: model, reading, session) {
+                try DataSource(text, seed: session.seed, defaultSplit: "train")
+            }
         }
-        return try source.samples(source.splits[0])
     }
 }
 
@@ -90,36 +93,24 @@ extension CurveForm: ExpressibleByArgument {}
 
 /// What walks between networks of one architecture need, compiled once.
 final class ConnectionTools: Sendable {
-    private let graph: ArchitectureGraph
-    private let samples: Samples
-    private let evaluator: Evaluator
-    private let statistics: BatchNormStatistics?
+    private let ground: PathGround
     private let finder: CurveFinder?
     private let spaces: [PermutationSpaces.Space]
     private let pointCount: Int
     private let seed: UInt64
 
-    /// - Parameters:
-    ///   - training: samples for curves and batch-norm statistics.
-    ///   - points: points of straight lines.
+    /// - Parameter points: points of straight lines.
     init(
-        _ graph: ArchitectureGraph, tensors: [TensorInfo], metrics: [ConnectionMetric], training: Samples,
-        samples: Samples, curve: CurveOptions, points: Int, seed: UInt64
+        _ ground: PathGround, metrics: [ConnectionMetric], curve: CurveOptions, points: Int, seed: UInt64
     ) throws {
-        self.graph = graph
-        self.samples = samples
+        self.ground = ground
         self.seed = seed
         pointCount = points
-        evaluator = try Evaluator(graph, tensors: tensors, samples: samples)
-        statistics =
-            BatchNormStatistics.applies(to: graph)
-            ? try BatchNormStatistics(graph, tensors: tensors, samples: training) : nil
-        finder =
-            metrics.contains(.curve)
-            ? try CurveFinder(graph, tensors: tensors, training: training, samples: samples, options: curve) : nil
+        finder = metrics.contains(.curve) ? try ground.finder(curve) : nil
         spaces =
             metrics.contains(.lmcAligned)
-            ? PermutationSpaces(graph, shapes: try GraphShapes(graph, tensors: tensors)).spaces : []
+            ? PermutationSpaces(ground.graph, shapes: try GraphShapes(ground.graph, tensors: ground.tensors)).spaces
+            : []
     }
 
     /// What a metric finds of a pair; networks whose numbers are of no use have no values, and the reason.
@@ -140,9 +131,7 @@ final class ConnectionTools: Sendable {
     }
 
     private func line(_ a: any TensorSource, _ b: any TensorSource, _ prefix: String) throws -> [Measurement] {
-        let path = try LinearPath(
-            graph, a, b, at: LinearPath.grid(pointCount), samples: samples, statistics: statistics,
-            evaluator: evaluator)
+        let path = try ground.line(a, b, points: pointCount, jobs: 1)
         return [("loss", path.loss), ("error", path.error)].flatMap { kind, barrier in
             [
                 ("\(prefix)_\(kind)_barrier", barrier.barrier), ("\(prefix)_\(kind)_instability", barrier.instability),
@@ -150,18 +139,21 @@ final class ConnectionTools: Sendable {
             ].map { name, value in
                 Measurement(
                     name, value.isFinite ? value : nil,
-                    reason: value.isFinite ? nil : "a point of the line has no finite value")
+                    reason: value.isFinite
+                        ? nil
+                        : kind == "error" && !path.hasError
+                            ? "the loss has no error rate" : "a point of the line has no finite value")
             }
         }
     }
 
     private func aligned(_ a: any TensorSource, _ b: any TensorSource) throws -> [Measurement] {
         guard !spaces.isEmpty else {
-            throw ZooError(.numeric, "architecture '\(graph.name)' has no units that can change places")
+            throw ZooError(.numeric, "architecture '\(ground.graph.name)' has no units that can change places")
         }
         let first = try a.stateDict(), second = try b.stateDict()
         for state in [first, second] {
-            for name in graph.trainableNames where (state[name]?.nonFiniteCount ?? 0) > 0 {
+            for name in ground.graph.trainableNames where (state[name]?.nonFiniteCount ?? 0) > 0 {
                 throw ZooError(.numeric, "a network diverged: its weights are not finite")
             }
         }

@@ -23,8 +23,8 @@ struct CurveReport {
         ])
         for (point, straight) in zip(curve.points, line.points) {
             table.append([
-                .double(point.t), .double(point.evaluation.loss), .double(point.evaluation.accuracy),
-                .double(straight.evaluation.loss), .double(straight.evaluation.accuracy),
+                .double(point.t), .double(point.evaluation.loss), PathReport.accuracy(point.evaluation),
+                .double(straight.evaluation.loss), PathReport.accuracy(straight.evaluation),
             ])
         }
         return table
@@ -46,9 +46,9 @@ struct CurveReport {
                 zip(curve.points, line.points).map { point, straight in
                     [
                         "t": .double(point.t), "loss": Self.number(point.evaluation.loss),
-                        "accuracy": .double(point.evaluation.accuracy),
+                        "accuracy": Self.number(point.evaluation.accuracy),
                         "line_loss": Self.number(straight.evaluation.loss),
-                        "line_accuracy": .double(straight.evaluation.accuracy),
+                        "line_accuracy": Self.number(straight.evaluation.accuracy),
                     ]
                 }),
             "barrier": Self.number(Barrier(curve.points.map(\.t), curve.points.map(\.evaluation.loss)).barrier),
@@ -61,7 +61,12 @@ struct CurveReport {
 
     /// One line for people.
     var sentence: String {
-        "mc \(Quantity.significant(curve.error.connectivity, digits: 4)) points of error at t = "
+        guard line.hasError else {
+            return "mc of the loss \(Quantity.significant(curve.loss.connectivity, digits: 4)) at t = "
+                + "\(Quantity.significant(curve.loss.location, digits: 3)) (below zero: a barrier); loss barrier of the "
+                + "straight line \(Quantity.significant(line.loss.barrier, digits: 4))"
+        }
+        return "mc \(Quantity.significant(curve.error.connectivity, digits: 4)) points of error at t = "
             + "\(Quantity.significant(curve.error.location, digits: 3)) (below zero: a barrier), at most "
             + "\(Quantity.significant(curve.error.maximum, digits: 4)) % along the curve; loss barrier of the straight "
             + "line \(Quantity.significant(line.loss.barrier, digits: 4))"
@@ -78,12 +83,13 @@ struct CurveReport {
                     .line(Line("straight line", x: t, y: straight, isDashed: true)),
                 ])
         }
-        return Figure(
-            [
-                panel("loss", curve.points.map(\.evaluation.loss), line.points.map(\.evaluation.loss)),
+        var panels = [panel("loss", curve.points.map(\.evaluation.loss), line.points.map(\.evaluation.loss))]
+        if line.hasError {
+            panels.append(
                 panel(
                     "error in %", curve.points.map { 100 * (1 - $0.evaluation.accuracy) },
-                    line.points.map { 100 * (1 - $0.evaluation.accuracy) }),
-            ], title: "Trained curve between two networks")
+                    line.points.map { 100 * (1 - $0.evaluation.accuracy) }))
+        }
+        return Figure(panels, title: "Trained curve between two networks")
     }
 }

@@ -51,11 +51,28 @@ final class FindingRecorder: Sendable {
                         reason: row.note))
             }
         }
+        try Self.warnOfReplacement(session, catalog, checkpoints, dataset, settings)
         self.earlier = earlier
         self.settings = settings
         self.dataset = dataset
         seed = session.seed
         state = Mutex(State(writer: try catalog.writer(patience: 5)))
+    }
+
+    /// Says which values of other data or settings those of this run will replace: the catalog keeps one value of a
+    /// metric per checkpoint or pair, the last.
+    private static func warnOfReplacement(
+        _ session: Session, _ catalog: Catalog, _ checkpoints: [Int64], _ dataset: String, _ settings: [String: String]
+    ) throws {
+        let chosen = Set(checkpoints)
+        let replaced = try catalog.findings(of: checkpoints).filter { finding in
+            guard let metric = LandscapeNames.metric(of: finding.row.name), let own = settings[metric] else {
+                return false
+            }
+            return finding.settings != own && finding.row.other.map { chosen.contains($0) } ?? true
+        }
+        ReplacedValues(replaced, by: dataset, samples: settings.values.first.flatMap { MetricFinding.samples(in: $0) })
+            .warn(session)
     }
 
     /// Measurements of a checkpoint, or of a pair, by the name of their metric.

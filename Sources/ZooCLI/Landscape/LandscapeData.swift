@@ -14,6 +14,56 @@ enum LandscapeData: Sendable {
 
     private static let prefix = "convection"
 
+    /// How a model that reads texts is opened.
+    struct Reading {
+        var architecture: String?
+        var settings: [String] = []
+        var tokenizer: String?
+    }
+
+    /// The data that `--data` means for a model: points, texts in its tokens, or the samples of one split. Labels may
+    /// be missing, as token ids have none: `labelled` asks for them.
+    ///
+    /// - Throws: `usage` unless one split is named; what opening throws.
+    static func open(
+        _ option: DataOption, for model: SelectedCheckpoint?, _ reading: Reading, defaultSplit: String = "train",
+        _ session: Session
+    ) throws -> LandscapeData {
+        try open(option.data, for: model, reading, subset: option.subset, session) {
+            try option.open(session, defaultSplit: defaultSplit)
+        }
+    }
+
+    /// The same by the text alone.
+    static func open(
+        _ text: String, for model: SelectedCheckpoint?, _ reading: Reading, subset: Int? = nil, _ session: Session,
+        source: () throws -> DataSource
+    ) throws -> LandscapeData {
+        if isConvection(text) {
+            guard subset == nil else {
+                throw ZooError(
+                    .usage, "--subset takes samples; the points of \(text) are numbered in its text",
+                    hint: "for fewer: convection:inner=200,initial=50,boundary=20")
+            }
+            return try .convection(text, seed: session.seed)
+        }
+        if TextFile.isText(text) {
+            guard let model else {
+                throw ZooError(.notFound, "no checkpoint is selected", hint: "'zoo query' shows what there is")
+            }
+            let opened = try TextModel(
+                model, architecture: reading.architecture, settings: reading.settings, tokenizer: reading.tokenizer,
+                batch: 8, session)
+            return try .texts(text, model: opened, subset: subset, session)
+        }
+        let source = try source()
+        guard source.splits.count == 1 else {
+            throw ZooError(.usage, "\(text) names \(source.splits.count) splits; one is measured")
+        }
+        if let description = source.description(of: source.splits[0]) { session.detail(description) }
+        return .samples(try source.samples(source.splits[0], labelled: false))
+    }
+
     /// Whether `--data` means points: `convection` or `convection:beta=30,inner=1000,…`.
     static func isConvection(_ text: String) -> Bool { text == prefix || text.hasPrefix(prefix + ":") }
 
@@ -43,9 +93,15 @@ enum LandscapeData: Sendable {
     }
 
     /// Texts in the tokens of a model, cut to the length that it reads.
-    static func texts(_ path: String, model: TextModel, jobs: Int) throws -> LandscapeData {
-        let texts = try TextFile.read(path)
-        let tokens = try model.tokens(texts, jobs: jobs).filter { $0.count > 1 }
+    ///
+    /// - Parameter subset: how many of them, chosen by the seed and in their order; nil for all.
+    static func texts(_ path: String, model: TextModel, subset: Int?, _ session: Session) throws -> LandscapeData {
+        var texts = try TextFile.read(path)
+        if let subset, subset < texts.count {
+            var generator = SeededGenerator(seed: session.seed)
+            texts = Array(texts.indices).shuffled(using: &generator).prefix(subset).sorted().map { texts[$0] }
+        }
+        let tokens = try model.tokens(texts, jobs: session.jobs).filter { $0.count > 1 }
         guard !tokens.isEmpty else { throw ZooError(.mismatch, "\(path) has no text of two tokens or more") }
         return .texts(try TokenBatch(tokens))
     }
@@ -83,23 +139,46 @@ enum LandscapeData: Sendable {
     /// - Throws: `unsupported` for other data.
     func labelled() throws -> Samples {
         guard case .samples(let samples) = self else {
-            throw ZooError(.unsupported, "curves, lines and mixtures are of images and vectors with labels")
+            throw ZooError(.unsupported, "mixtures are of images and vectors with labels")
+        }
+        guard !samples.labels.isEmpty else {
+            throw ZooError(
+                .notFound, "the data have no labels", hint: "name the tensor or column with --labels")
         }
         return samples
     }
 
+    /// Whether a network's loss on these data is that of labelled samples.
+    func isLabelled(for graph: ArchitectureGraph) -> Bool {
+        if case .samples = self { return graph.inputs.first?.kind != .tokens }
+        return false
+    }
+
     /// The sweep over models of an architecture.
-    func sweep(_ graph: ArchitectureGraph, _ tensors: [TensorInfo]) throws -> ModelSweep {
+    ///
+    /// - Parameter batch: sequences per run; nil for what suits the network.
+    func sweep(_ graph: ArchitectureGraph, _ tensors: [TensorInfo], batch: Int? = nil) throws -> ModelSweep {
         switch self {
         case .convection(let loss, let points):
             return try ModelSweep(graph, tensors: tensors, convection: loss, points: points)
-        case .texts(let tokens): return try ModelSweep(graph, tensors: tensors, tokens: tokens)
+        case .texts(let tokens): return try Self.sweep(graph, tensors, tokens, batch)
         case .samples(let samples):
             guard graph.inputs.first?.kind == .tokens else {
-                return try ModelSweep(graph, tensors: tensors, samples: samples)
+                return try ModelSweep(
+                    graph, tensors: tensors, samples: samples,
+                    batch: ModelSweep.suggestedBatch(graph, tensors: tensors, samples: samples.count))
             }
-            return try ModelSweep(graph, tensors: tensors, tokens: Self.tokens(samples))
+            return try Self.sweep(graph, tensors, Self.tokens(samples), batch)
         }
+    }
+
+    private static func sweep(
+        _ graph: ArchitectureGraph, _ tensors: [TensorInfo], _ tokens: TokenBatch, _ batch: Int?
+    ) throws -> ModelSweep {
+        let batch =
+            batch
+            ?? ModelSweep.suggestedBatch(graph, tensors: tensors, samples: tokens.count, most: 8)
+        return try ModelSweep(graph, tensors: tensors, tokens: tokens, batch: batch)
     }
 
     /// Arrays of token ids as sequences.

@@ -10,8 +10,8 @@ struct ConnectionSettings: Sendable {
     var curve: CurveOptions
     /// Points of straight lines.
     var points: Int
-    /// Samples that curves are trained on and batch-norm statistics estimated on.
-    var training: Samples
+    /// What curves are trained on and batch-norm statistics estimated on.
+    var training: LandscapeData
     /// Seed of weight matching.
     var seed: UInt64
 
@@ -108,7 +108,6 @@ extension LandscapeWork {
         _ metrics: [ConnectionMetric], choice: Landscape.PairChoice, settings: ConnectionSettings
     ) throws {
         let pairs = try pairs(choice)
-        let samples = try data.labelled()
         let known = pairs.map { pair in self.known(pair) }
         var tools: [Group: Result<ConnectionTools, ZooError>] = [:]
         for (index, pair) in pairs.enumerated() {
@@ -117,8 +116,8 @@ extension LandscapeWork {
             else { continue }
             tools[group] = Result {
                 try ConnectionTools(
-                    group.graph, tensors: group.tensors, metrics: metrics, training: settings.training,
-                    samples: samples, curve: settings.curve, points: settings.points, seed: settings.seed)
+                    PathGround(group.graph, group.tensors, measured: data, training: settings.training),
+                    metrics: metrics, curve: settings.curve, points: settings.points, seed: settings.seed)
             }.mapError(ZooError.wrap)
         }
         let progress = session.progress("connections", total: pairs.count, unit: .items("pairs"))

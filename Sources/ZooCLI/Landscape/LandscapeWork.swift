@@ -150,7 +150,12 @@ struct LandscapeWork {
         }
         for (place, result) in zip(places, found) {
             switch result {
-            case .success(let measurements): append(measurements, of: place)
+            case .success(let measurements):
+                for found in measurements {
+                    guard let count = found.iterations else { continue }
+                    session.detail("\(selected[place].label): \(found.name) took \(count) products")
+                }
+                append(measurements, of: place)
             case .failure(let error): try fail(place, error)
             }
         }
@@ -205,15 +210,21 @@ struct LandscapeWork {
         )
     }
 
-    /// One row per value.
-    var table: Table {
+    /// One row per value, for people with the short names of checkpoints.
+    func table(shortens: Bool) -> Table {
+        let names = shortens ? ShortNames(selected.map(\.label)) : ShortNames([])
+        if names.shortens {
+            session.note(
+                "names are shortened to what tells them apart: \(names.example); --json and --csv have them whole")
+        }
         var table = Table([
             .init("checkpoint", isPath: true), .init("other", isPath: true), .init("metric"),
             .init("value", .double, digits: 6), .init("error", .double), .init("converged", .bool), .init("note"),
         ])
         for row in rows {
             table.append([
-                .text(selected[row.place].label), row.other.map { .text(selected[$0].label) } ?? .null,
+                .text(names[selected[row.place].label]),
+                row.other.map { .text(names[selected[$0].label]) } ?? .null,
                 .text(row.measurement.name),
                 row.measurement.value.map { .double($0) } ?? .missing(reason: row.measurement.reason),
                 row.measurement.error.map { .double($0) } ?? .null, .bool(row.measurement.isConverged),

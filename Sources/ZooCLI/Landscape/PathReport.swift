@@ -1,5 +1,6 @@
 import ZooBase
 import ZooMerge
+import ZooNN
 import ZooReport
 
 /// What `zoo path` says of a line.
@@ -13,10 +14,15 @@ struct PathReport {
         var table = Table([.init("t", .double), .init("loss", .double, digits: 6), .init("accuracy", .double)])
         for point in path.points {
             table.append([
-                .double(point.t), .double(point.evaluation.loss), .double(point.evaluation.accuracy),
+                .double(point.t), .double(point.evaluation.loss), Self.accuracy(point.evaluation),
             ])
         }
         return table
+    }
+
+    /// The accuracy of a point; none where the loss has no samples to be right about.
+    static func accuracy(_ evaluation: Evaluation) -> Table.Cell {
+        evaluation.count > 0 ? .double(evaluation.accuracy) : .missing(reason: "the loss has no error rate")
     }
 
     private static func number(_ value: Double) -> JSONValue { value.isFinite ? .double(value) : .null }
@@ -35,7 +41,7 @@ struct PathReport {
                 path.points.map {
                     [
                         "t": .double($0.t), "loss": Self.number($0.evaluation.loss),
-                        "accuracy": .double($0.evaluation.accuracy),
+                        "accuracy": Self.number($0.evaluation.accuracy),
                     ]
                 }),
             "barrier": Self.number(path.loss.barrier), "loss": Self.json(path.loss), "error": Self.json(path.error),
@@ -45,8 +51,8 @@ struct PathReport {
     /// One line for people.
     var sentence: String {
         "loss barrier \(Quantity.significant(path.loss.barrier, digits: 4)) at t = "
-            + "\(Quantity.significant(path.loss.location, digits: 3)), "
-            + "error barrier \(Quantity.significant(path.error.barrier, digits: 4))"
+            + Quantity.significant(path.loss.location, digits: 3)
+            + (path.hasError ? ", error barrier \(Quantity.significant(path.error.barrier, digits: 4))" : "")
     }
 
     /// Loss and error over t.
@@ -63,10 +69,8 @@ struct PathReport {
                             isDashed: true)),
                 ])
         }
-        return Figure(
-            [
-                panel("loss", path.points.map(\.evaluation.loss)),
-                panel("error", path.points.map { 1 - $0.evaluation.accuracy }),
-            ], title: "Straight line between two networks")
+        var panels = [panel("loss", path.points.map(\.evaluation.loss))]
+        if path.hasError { panels.append(panel("error", path.points.map { 1 - $0.evaluation.accuracy })) }
+        return Figure(panels, title: "Straight line between two networks")
     }
 }

@@ -8,16 +8,10 @@ import ZooReport
 struct SurfaceWork {
     private let command: Surface
     private let session: Session
-    private let samples: Samples
 
-    init(_ command: Surface, _ session: Session) throws {
+    init(_ command: Surface, _ session: Session) {
         self.command = command
         self.session = session
-        let source = try command.data.open(session)
-        guard source.splits.count == 1 else {
-            throw ZooError(.usage, "--data names \(source.splits.count) splits; a surface is of one")
-        }
-        samples = try source.samples(source.splits[0])
     }
 
     /// Directions with the names of their axes, and a trajectory.
@@ -33,19 +27,26 @@ struct SurfaceWork {
         let center = try resolver.resolveOne(command.checkpoint)
         let other = try command.towards.map { try resolver.resolveOne($0) }
         let trajectory = try self.trajectory(center, resolver)
+        let data = try LandscapeData.open(
+            command.data, for: center,
+            .init(architecture: command.architecture, settings: command.set, tokenizer: command.tokenizer),
+            defaultSplit: "test", session)
         let group = try OneArchitecture(
-            [center] + [other].compactMap(\.self) + trajectory, inputShape: samples.inputShape,
+            [center] + [other].compactMap(\.self) + trajectory, inputShape: data.inputShape,
             architecture: command.architecture, settings: command.set, session: session)
-        let sweep = try ModelSweep(group.graph, tensors: group.tensors, samples: samples)
+        if data.isLabelled(for: group.graph) { _ = try data.labelled() }
+        let sweep = try data.sweep(group.graph, group.tensors)
         let problem = try sweep.problem(center.open())
         guard problem.initial.allSatisfy(\.isFinite) else {
             throw ZooError(.numeric, "\(center.label) diverged: its weights are not finite")
         }
         let found = try directions(problem, other, trajectory)
         let surface = try LossSurface(
-            problem, directions: found.vectors, x: grid(found, 0), y: found.vectors.count > 1 ? grid(found, 1) : [0])
+            problem, directions: found.vectors, x: grid(found, 0), y: found.vectors.count > 1 ? grid(found, 1) : [0],
+            measuresAccuracy: problem.hasAccuracy)
         return SurfaceReport(
-            label: center.label, surface: surface, points: try evaluate(surface, problem, found), axes: found.names,
+            label: center.label, surface: surface, points: try evaluate(surface, problem, data, found),
+            axes: found.names,
             plane: found.plane, epochs: found.epochs, cap: command.cap)
     }
 
@@ -118,7 +119,7 @@ struct SurfaceWork {
     private static let lineTile = 51
 
     private func evaluate(
-        _ surface: LossSurface, _ problem: LossProblem, _ found: Directions
+        _ surface: LossSurface, _ problem: LossProblem, _ data: LandscapeData, _ found: Directions
     ) throws -> [LossSurface.Point] {
         let size = surface.y.count > 1 ? surface.x.count : Self.lineTile
         let ranges = stride(from: 0, to: surface.count, by: size).map { $0..<min($0 + size, surface.count) }
@@ -128,7 +129,7 @@ struct SurfaceWork {
         }
         for value in found.vectors.joined() { hash = (hash ^ value.bitPattern) &* 0x100_0000_01B3 }
         let tiles = try SurfaceTiles(
-            command.tiles, settings: "surface samples=\(samples.fingerprint) points=\(surface.count) hash=\(hash)",
+            command.tiles, settings: "surface samples=\(data.fingerprint) points=\(surface.count) hash=\(hash)",
             tileSizes: ranges.map(\.count))
         let progress = session.progress("surface", total: surface.count, unit: .items("points"))
         defer { progress.finish() }

@@ -131,7 +131,7 @@ struct PhaseSurvey {
         let names = ["loss", "accuracy", "hessian_top", "hessian_trace"]
         return try work(
             data, samples, singles: names.map { try LandscapeMetric.named($0) }, pairs: [.ckaMixup, .distance],
-            curve: ConnectionSettings(curve: curve, points: 25, training: samples, seed: session.seed)
+            curve: ConnectionSettings(curve: curve, points: 25, training: .samples(samples), seed: session.seed)
         ).failures
     }
 

@@ -61,7 +61,7 @@ struct EvaluationReport {
 
     /// The paired bootstrap of two rows on a task: mean difference, two-sided p.
     private func compared(_ a: Row, _ b: Row, _ task: Int) -> (difference: Double, p: Double)? {
-        Bootstrap.paired(a.gains(task), b.gains(task), draws: draws, seed: seed)
+        Bootstrap.paired(a.gains(task), b.gains(task), draws: draws, seed: seed).map { ($0.difference, $0.p) }
     }
 
     // MARK: Table

@@ -66,7 +66,8 @@ struct MaskWork {
                 report: try method.report(statistics))
         } else {
             let mask = PruneMask(
-                matrices, pruned: Dictionary(
+                matrices,
+                pruned: Dictionary(
                     matrices.map { ($0.name, [Bool](repeating: false, count: $0.count)) },
                     uniquingKeysWith: { first, _ in first }))
             result = Result(mask: mask, state: scored.network.source, report: JSONObject())
@@ -86,7 +87,9 @@ struct MaskWork {
         _ scores: [Double], _ matrix: CandidateMatrix, _ statistics: PruneStatistics
     ) throws -> [Double] {
         var scores = scores
-        for (place, weight) in try statistics.weights(matrix).enumerated() where weight == 0 { scores[place] = -.infinity }
+        for (place, weight) in try statistics.weights(matrix).enumerated() where weight == 0 {
+            scores[place] = -.infinity
+        }
         return scores
     }
 
@@ -195,7 +198,8 @@ struct MaskReport {
             ("layers", .string((command.layers?.rawValue ?? scored.folder.json["default_layers"]?.string) ?? "")),
             ("sparsity", .double(sparsity)), ("alpha", .double(settings.alpha)),
             ("beta", settings.beta.map { .double($0) } ?? .null), ("gamma", .double(settings.gamma)),
-            ("align", .string(settings.agreement.rawValue)), ("side", settings.side.map { .string($0.rawValue) } ?? .null),
+            ("align", .string(settings.agreement.rawValue)),
+            ("side", settings.side.map { .string($0.rawValue) } ?? .null),
             ("seed", .int(Int64(bitPattern: seed))), ("layer_by_layer", .bool(result.isLayerwise)),
             ("candidate_weights", .int(Int64(result.mask.count))), ("zeros", .int(Int64(result.mask.zeroCount))),
             ("candidate_sparsity", .double(candidateSparsity)), ("model_weights", .int(Int64(parameters))),

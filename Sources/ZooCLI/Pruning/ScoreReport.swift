@@ -67,7 +67,8 @@ struct ScoreReport {
         let cosines = rows.map(\.cosine).sorted()
         return JSONObject([
             ("domain", side(0)), ("general", side(1)),
-            ("median_cosine", cosines.isEmpty ? .null : .double(cosines[cosines.count / 2])), ("matrices", .array(list)),
+            ("median_cosine", cosines.isEmpty ? .null : .double(cosines[cosines.count / 2])),
+            ("matrices", .array(list)),
         ])
     }
 

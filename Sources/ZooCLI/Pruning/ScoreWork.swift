@@ -28,6 +28,9 @@ final class ScoreWork {
     private let encoder: TextEncoder?
 
     init(_ command: PruneScore, _ session: Session) throws {
+        // Only scores are written over: another folder could be a network.
+        let isOwn = MergeModels.isReadable(command.to + "/scores.json")
+        try HuggingFaceFolder.check(command.to, replacing: isOwn)
         self.command = command
         self.session = session
         let isText = TextFile.isText(command.domain)
@@ -59,7 +62,8 @@ final class ScoreWork {
         let infos = try selected.open().tensorInfos
         let isDecoder = infos.contains { $0.name.hasSuffix("embed_tokens.weight") }
         let model = try TextModel(
-            selected, architecture: command.architecture, settings: command.set, tokenizer: command.tokenizer, batch: 32,
+            selected, architecture: command.architecture, settings: command.set, tokenizer: command.tokenizer,
+            batch: 32,
             session, defaults: JSONObject([("pooling", .string(isDecoder ? "last" : "mean"))]))
         let limit = min(model.maximumLength, command.maxLength)
         var data = CalibrationData(), description = JSONObject()
@@ -180,7 +184,9 @@ final class ScoreWork {
             output: command.to,
             settings: JSONValue.object(json).text() + objectives.map { String($0.digest) }.joined(separator: ","),
             session: session)
-        let total = objectives.reduce(0) { $0 + (0..<$1.batchCount).reduce(0) { [o = $1] in $0 + o.sampleCount(of: $1) } }
+        let total = objectives.reduce(0) {
+            $0 + (0..<$1.batchCount).reduce(0) { [o = $1] in $0 + o.sampleCount(of: $1) }
+        }
         let progress = session.progress("calibrate", total: total, unit: .items("samples"))
         var sides: [SideStatistics] = []
         for (side, objective) in zip(CalibrationSide.allCases, objectives) {
@@ -207,7 +213,8 @@ final class ScoreWork {
             try state.keep(side, sides, layout)
         }
         progress.finish()
-        let report = ScoreReport(output: command.to, network: network.label, matrices: matrices, layout: layout, sides: sides)
+        let report = ScoreReport(
+            output: command.to, network: network.label, matrices: matrices, layout: layout, sides: sides)
         json["statistics"] = .object(report.json)
         try ScoreFolder.write(
             to: command.to, layout: layout, sides: Array(zip(CalibrationSide.allCases, sides)),

@@ -27,7 +27,8 @@ struct StructuredWork {
             let layers = pruning.layers.filter { $0.kind == kind }
             guard !layers.isEmpty else {
                 throw ZooError(
-                    .unsupported, "--\(option): architecture '\(scored.network.graph.name)' has no \(kind.rawValue)s that "
+                    .unsupported,
+                    "--\(option): architecture '\(scored.network.graph.name)' has no \(kind.rawValue)s that "
                         + "can be removed one by one",
                     hint: "packed projections of queries, keys and values keep their heads")
             }
@@ -107,11 +108,14 @@ struct StructuredReport {
         }
         if !heads.isEmpty {
             // A unit is a head of keys and values with all its query heads.
-            let all = config["num_attention_heads"]?.int ?? 1
-            let units = kept.first { $0.layer.kind == .head }?.layer.space.unitCount ?? 1
-            let group = max(1, all / max(1, units))
+            let attention = scored.network.graph.nodes.first { $0.op == .attention }
+            let all = attention?.integer("heads", default: 1) ?? 1
+            let group = max(1, all / max(1, attention?.integer("kv_heads", default: all) ?? all))
+            // Numbers in other programs' list are those of the whole network: of an already smaller one they are lost.
+            let isWhole = config["layer_heads"] == nil
             config["layer_heads"] = .array(heads.map { .int(Int64($0 * group)) })
-            if group == 1 {
+            config["pruned_heads"] = nil
+            if group == 1, isWhole {
                 let gone = kept.filter { $0.layer.kind == .head }.enumerated().map { place, entry in
                     let stays = Set(entry.units)
                     let list = (0..<entry.layer.space.unitCount).filter { !stays.contains($0) }
@@ -156,7 +160,8 @@ struct StructuredReport {
         return JSONObject([
             ("tool", .string("zoo \(ZooVersion.string)")), ("model", .string(scored.network.label)),
             ("model_digest", scored.folder.json["model_digest"] ?? .null), ("scores", .string(command.scores)),
-            ("data", scored.folder.json["data"] ?? .null), ("method", "structured"), ("by", .string(command.by.rawValue)),
+            ("data", scored.folder.json["data"] ?? .null), ("method", "structured"),
+            ("by", .string(command.by.rawValue)),
             ("ffn", .double(command.ffn)), ("heads", .double(command.heads)), ("channels", .double(command.channels)),
             ("global", .bool(command.isGlobal)), ("compensated", .bool(!command.uncompensated)),
             ("not_compensated", .array(uncompensated.map { .string($0) })), ("seed", .int(Int64(bitPattern: seed))),

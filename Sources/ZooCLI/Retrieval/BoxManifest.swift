@@ -13,8 +13,8 @@ import ZooRetrieval
 ///         timeout: 60
 ///         task: rot90:1,3,5,7
 struct BoxManifest {
-    /// A box and the task it is known to serve.
-    var boxes: [(box: any BlackBox, task: String?)] = []
+    /// Boxes ready to be captured, in their order.
+    private(set) var items: [CaptureItem] = []
 
     /// Reads a manifest.
     ///
@@ -26,11 +26,15 @@ struct BoxManifest {
             throw ZooError(
                 .usage, "\(path): expected one key, 'boxes', with a list", hint: "docs/retrieval.md shows one")
         }
+        var names = Set<String>()
         for (place, row) in rows.enumerated() {
-            boxes.append(
-                try ZooError.locate("\(path): boxes[\(place)]") {
-                    try Self.box(row.object ?? JSONObject(), inputShape)
-                })
+            try ZooError.locate("\(path): boxes[\(place)]") {
+                let (box, task) = try Self.box(row.object ?? JSONObject(), inputShape)
+                guard names.insert(box.name).inserted else {
+                    throw ZooError(.usage, "the name '\(box.name)' is there twice")
+                }
+                items.append(try CaptureItem(box, task: task, identity: row.text()))
+            }
         }
     }
 

@@ -28,6 +28,17 @@ enum IndexFile {
         return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 
+    /// When a file was last written, in nanoseconds; nil when there is none.
+    static func modified(_ path: String) -> Int? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        #if canImport(Darwin)
+            return status.st_mtimespec.tv_sec * 1_000_000_000 + status.st_mtimespec.tv_nsec
+        #else
+            return status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
+        #endif
+    }
+
     /// Reads an index.
     ///
     /// - Throws: `notFound` with what makes one; `corrupt`, `mismatch` naming the file.

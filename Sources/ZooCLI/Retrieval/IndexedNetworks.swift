@@ -55,7 +55,7 @@ enum IndexFilter {
         }
         guard !places.isEmpty else {
             throw ZooError(
-                .notFound, "no model of the index is left by the filters", hint: "widen --where or --classes")
+                .notFound, "no model of the index is left by the filters", hint: "widen --where or --class-count")
         }
         return places
     }

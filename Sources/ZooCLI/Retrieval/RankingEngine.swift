@@ -15,6 +15,12 @@ struct RankMethod: Sendable {
     /// Rankers that show the query to no model may look at more.
     static let wideShortlist = 50
 
+    /// What scores are, in the order of the rankings that make them.
+    var scales: [(name: String, meaning: String)] {
+        (usesVectors ? [(Self.vectors, "cosine of the query's and the model's vector, -1 to 1")] : [])
+            + stages.map { ($0.ranker.name, $0.ranker.meaning) }
+    }
+
     /// Whether the query's samples go through models.
     var takesPass: Bool { stages.contains { $0.ranker.takesPass } }
 
@@ -53,8 +59,12 @@ final class RankingEngine: Sendable {
 
     /// What ranking gave.
     struct Result: Sendable {
-        /// A score per allowed model; those ranked again lie above all others.
+        /// What allowed models are ordered by: made so that those ranked again lie above all others.
+        var keys: [Double]
+        /// The score of each allowed model by the last ranking that it came to; −∞ when it has none.
         var scores: [Double]
+        /// Which of the method's scales each score is of.
+        var scales: [Int]
         /// Places among the allowed models, best first.
         var order: [Int]
         /// Models that the query's samples went through.
@@ -62,6 +72,9 @@ final class RankingEngine: Sendable {
         /// Why models have no score of the ranker.
         var problems: [Int: ZooError]
     }
+
+    /// Up to this many models' probabilities on the probes are kept.
+    private static let keptAnswers = 2000
 
     let index: RetrievalIndex
     /// Places in the index that may be found.
@@ -120,25 +133,32 @@ final class RankingEngine: Sendable {
                 return -.infinity
             }
         }
-        var scores: [Double]
+        var keys: [Double]
         var stages = method.stages[...]
         if method.usesVectors {
             let all = try index.similarities(query.vector)
-            scores = allowed.map { Double(all[$0]) }
+            keys = allowed.map { Double(all[$0]) }
         } else {
             let first = stages.popFirst()
-            scores = allowed.indices.map { place in first.map { score(place, $0.ranker) } ?? 0 }
+            keys = allowed.indices.map { place in first.map { score(place, $0.ranker) } ?? 0 }
         }
-        for stage in stages {
-            let first = Array(ordered(scores).prefix(stage.count))
+        var scores = keys, scales = [Int](repeating: 0, count: keys.count)
+        for (number, stage) in stages.enumerated() {
+            let first = Array(ordered(keys).prefix(stage.count))
             let again = first.map { score($0, stage.ranker) }
             let best = again.indices.sorted { (-again[$0], $0) < (-again[$1], $1) }
             // Above all that were not ranked again; of equal ones the order before stays.
-            let top = scores.filter(\.isFinite).max() ?? 0
-            for (position, entry) in best.enumerated() { scores[first[entry]] = top + Double(best.count - position) }
+            let top = keys.filter(\.isFinite).max() ?? 0
+            for (position, entry) in best.enumerated() {
+                keys[first[entry]] = top + Double(best.count - position)
+                guard again[entry] > -.infinity else { continue }
+                scores[first[entry]] = again[entry]
+                scales[first[entry]] = number + 1
+            }
         }
         try Cancellation.check()
-        return Result(scores: scores, order: ordered(scores), passes: passes, problems: problems)
+        return Result(
+            keys: keys, scores: scores, scales: scales, order: ordered(keys), passes: passes, problems: problems)
     }
 
     /// Places by score; of equal scores fewer parameters first, then by name.
@@ -154,7 +174,7 @@ final class RankingEngine: Sendable {
         if type.needs.contains(.answers) {
             evidence.query = query.probed
             // Logits are compared as they are; all else reads probabilities.
-            evidence.answers = type.name == LogitProbing.name ? index.answers[allowed[place]] : answers(place)
+            evidence.answers = type.name == LogitProbing.name ? index.answers(at: allowed[place]) : answers(place)
         }
         if type.takesPass {
             passes += 1
@@ -173,8 +193,9 @@ final class RankingEngine: Sendable {
     /// A model's class probabilities on the probes, worked out when they are first needed.
     private func answers(_ place: Int) -> ProbeAnswers {
         if let known = probabilities.withLock({ $0[place] }) { return known }
-        let made = ProbeAnswers(kind: .probabilities, scores: index.answers[allowed[place]].probabilities)
-        probabilities.withLock { $0[place] = made }
+        let made = ProbeAnswers(kind: .probabilities, scores: index.answers(at: allowed[place]).probabilities)
+        // Several queries come back to them, over a gallery of some size; of a very large one each would fill the memory.
+        if allowed.count <= Self.keptAnswers { probabilities.withLock { $0[place] = made } }
         return made
     }
 

@@ -18,14 +18,36 @@ struct RetrievalEvaluation {
     }
 
     let methods: [RankMethod]
+    /// Names of other indexes whose vectors are compared on the same queries.
+    let rivals: [String]
+    /// The ranking that all others are tested against.
+    let reference: Int
     let shots: Int
     let perTask: Int
     let neighbours: Int
     let session: Session
     private(set) var outcomes: [Outcome] = []
 
-    init(_ methods: [RankMethod], shots: Int, perTask: Int, neighbours: Int, session: Session) {
+    private var names: [String] { methods.map(\.name) + rivals }
+
+    /// - Parameter against: the ranking that others are tested against; nil for the first.
+    /// - Throws: `usage` when it is none of them.
+    init(
+        _ methods: [RankMethod], rivals: [String] = [], against: String? = nil, shots: Int, perTask: Int,
+        neighbours: Int, session: Session
+    ) throws {
         self.methods = methods
+        self.rivals = rivals
+        let names = methods.map(\.name) + rivals
+        guard let reference = against.map({ names.firstIndex(of: $0) }) ?? 0 else {
+            throw ZooError(
+                .usage, "--against \(against ?? "") is not among the rankings",
+                hint: NearestName.hint(against ?? "", in: names, kind: "rankings"))
+        }
+        guard Set(names).count == names.count else {
+            throw ZooError(.usage, "a ranking or index is named twice: \(names.joined(separator: ", "))")
+        }
+        self.reference = reference
         self.shots = shots
         self.perTask = perTask
         self.neighbours = neighbours
@@ -35,6 +57,8 @@ struct RetrievalEvaluation {
     private struct Asked: Sendable {
         var task: Int
         var query: RankingEngine.Query
+        /// The same samples as the rivals' maps see them.
+        var rivals: [RankingEngine.Query]
         var accuracies: [Double]
     }
 
@@ -43,9 +67,10 @@ struct RetrievalEvaluation {
     /// - Parameters:
     ///   - place: its number among the indexes.
     ///   - tasks: of the queries; those without a model in the gallery are left out.
+    ///   - others: the rivals' indexes of the same models.
     mutating func run(
         _ place: Int, _ index: RetrievalIndex, allowed: [Int], tasks: [RetrievalTask], data: Samples,
-        networks: IndexedNetworks
+        networks: IndexedNetworks, others: [RetrievalIndex] = []
     ) throws {
         let present = Set(allowed.compactMap { index.models[$0].task })
         let tasks = tasks.filter { present.contains($0.name) }
@@ -63,7 +88,7 @@ struct RetrievalEvaluation {
         }
         let truths = halves.map(\.truth)
         let accuracies = try Parallel.map(count: tasks.count, jobs: session.jobs) { task in
-            try boxes.map { try Self.accuracy($0, truths[task]) }
+            try boxes.map { try ModelGrades.accuracy(CheckedBox($0), truths[task]) }
         }
         let averages = Dictionary(
             uniqueKeysWithValues: allowed.enumerated().map { position, model in
@@ -72,6 +97,14 @@ struct RetrievalEvaluation {
         let engine = try RankingEngine(index, allowed: allowed, averages: averages, seed: session.seed) {
             try networks.open($0)
         }
+        let gallery = allowed.map { index.models[$0].name }
+        let rivalEngines = try zip(rivals, others).map { name, other in
+            try ZooError.locate("--compare \(name)") {
+                try RankingEngine(other, allowed: Self.places(gallery, in: other), seed: session.seed) {
+                    try networks.open($0)
+                }
+            }
+        }
         var asked: [Asked] = []
         for (number, task) in tasks.enumerated() {
             let samples = halves[number].query
@@ -79,11 +112,12 @@ struct RetrievalEvaluation {
                 let chosen = try ZooError.locate("task '\(task.name)'") {
                     try RetrievalTask.draw(samples, shots: shots, &generator)
                 }
-                let part = samples.selecting(chosen)
+                let part = samples.selecting(chosen), labels = part.labels.map(Int.init)
                 asked.append(
                     Asked(
                         task: number,
-                        query: try engine.query(part.inputs, labels: part.labels.map(Int.init), neighbours: neighbours),
+                        query: try engine.query(part.inputs, labels: labels, neighbours: neighbours),
+                        rivals: try rivalEngines.map { try $0.query(part.inputs, labels: labels) },
                         accuracies: accuracies[number]))
             }
         }
@@ -95,48 +129,51 @@ struct RetrievalEvaluation {
         let found = try Parallel.map(count: queries.count, jobs: session.jobs) { number -> [Outcome] in
             defer { progress.advance(by: 1) }
             let item = queries[number]
-            return try methods.enumerated().map { method, how in
-                let result = try engine.rank(item.query, how)
+            func outcome(_ method: Int, _ result: RankingEngine.Result) throws -> Outcome {
                 if let problem = result.problems.values.first, result.problems.count == allowed.count { throw problem }
                 let best = item.accuracies.max() ?? 0
                 return Outcome(
                     index: place, isSeen: trained.contains(tasks[item.task].name), method: method,
-                    rank: RetrievalMetrics.rank(of: correct[item.task], scores: result.scores),
-                    tau: RetrievalMetrics.weightedTau(truth: item.accuracies, scores: result.scores),
+                    rank: RetrievalMetrics.rank(of: correct[item.task], scores: result.keys),
+                    tau: RetrievalMetrics.weightedTau(truth: item.accuracies, scores: result.keys),
                     regret: best - (result.order.first.map { item.accuracies[$0] } ?? 0), passes: result.passes,
-                    isDecided: Set(result.scores).count > 1)
+                    isDecided: Set(result.keys).count > 1)
             }
+            return try methods.enumerated().map { try outcome($0, engine.rank(item.query, $1)) }
+                + rivalEngines.enumerated().map { rival, engine in
+                    try outcome(methods.count + rival, engine.rank(item.rivals[rival], RankMethod(RankMethod.vectors)))
+                }
         }
         progress.finish()
         outcomes += found.flatMap { $0 }
     }
 
-    /// Accuracy when the model is used as it is, its classes matched to the task's as fits best.
-    private static func accuracy(_ box: NetworkBox, _ samples: Samples) throws -> Double {
-        let logits = try box.scores(samples.inputs, count: samples.count)
-        let width = logits.count / samples.count
-        let dense = Evidence(labels: samples.labels.map(Int.init))
-        var hits = Matrix(rows: samples.count, columns: width)
-        for row in 0..<samples.count {
-            let best = (0..<width).reduce(0) { logits[row * width + $1] > logits[row * width + $0] ? $1 : $0 }
-            hits[row, best] = 1
+    /// Where models of the given names are in another index.
+    private static func places(_ names: [String], in index: RetrievalIndex) throws -> [Int] {
+        let known = Dictionary(
+            index.models.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+        return try names.map { name in
+            guard let place = known[name] else {
+                throw ZooError(.mismatch, "\(name) is not in it", hint: "index the same gallery in both")
+            }
+            return place
         }
-        return FewShotMatching.matching(hits, dense.labels, classCount: dense.classCount).score
     }
 
     // MARK: The table
 
-    /// Rows per kind of task and ranking: means over all queries with 95 % bootstrap intervals, the worst index, and the
-    /// paired test of Acc@1 against the first ranking.
+    /// Rows per kind of task and ranking: means over all queries with 95 % bootstrap intervals, the worst index, and how
+    /// much the reference's Acc@1 is above it on the same queries, with the paired bootstrap's interval and p.
     var table: Table {
         var table = Table([
             .init("tasks"), .init("ranking"), .init("queries", .integer), .init("passes", .double),
             .init("acc1", .double), .init("acc1_low", .double), .init("acc1_high", .double),
             .init("acc1_worst", .double), .init("acc5", .double), .init("acc5_worst", .double), .init("mrr", .double),
-            .init("tau", .double), .init("regret", .double), .init("p", .double),
+            .init("tau", .double), .init("regret", .double), .init("behind", .double), .init("behind_low", .double),
+            .init("behind_high", .double), .init("p", .double),
         ])
         for isSeen in [true, false] {
-            for method in methods.indices {
+            for method in names.indices {
                 let rows = outcomes.filter { $0.isSeen == isSeen && $0.method == method }
                 guard !rows.isEmpty else { continue }
                 table.append(row(rows, isSeen, method))
@@ -152,17 +189,18 @@ struct RetrievalEvaluation {
         func worst(_ top: Int) -> Double {
             Set(rows.map(\.index)).map { number in mean(hit(rows.filter { $0.index == number }, top)) }.min() ?? 0
         }
-        let first = outcomes.filter { $0.isSeen == isSeen && $0.method == 0 }
-        let test = method == 0 ? nil : Bootstrap.paired(hit(first, 1), hits, seed: session.seed)
+        let first = outcomes.filter { $0.isSeen == isSeen && $0.method == reference }
+        let test = method == reference ? nil : Bootstrap.paired(hit(first, 1), hits, seed: session.seed)
         let taus = rows.compactMap(\.tau)
         let isDecided = rows.contains(where: \.isDecided)
         return [
-            .text(isSeen ? "seen" : "unseen"), .text(methods[method].name), .int(rows.count),
+            .text(isSeen ? "seen" : "unseen"), .text(names[method]), .int(rows.count),
             .double(mean(rows.map { Double($0.passes) })), .double(mean(hits)), .double(interval?.low ?? 0),
             .double(interval?.high ?? 0), .double(worst(1)), .double(mean(hit(rows, 5))), .double(worst(5)),
             .double(mean(rows.map { $0.rank.map { 1 / Double($0) } ?? 0 })),
             taus.isEmpty || !isDecided ? .null : .double(mean(taus)), .double(mean(rows.map(\.regret))),
-            test.map { .double($0.p) } ?? .null,
+            test.map { .double($0.difference) } ?? .null, test.map { .double($0.low) } ?? .null,
+            test.map { .double($0.high) } ?? .null, test.map { .double($0.p) } ?? .null,
         ]
     }
 
@@ -173,7 +211,7 @@ struct RetrievalEvaluation {
     /// Acc@1 of every ranking with its interval.
     func figure() -> Figure {
         let panels = [true, false].compactMap { isSeen -> Panel? in
-            let shown = methods.indices.filter { method in
+            let shown = names.indices.filter { method in
                 outcomes.contains { $0.isSeen == isSeen && $0.method == method }
             }
             guard !shown.isEmpty else { return nil }
@@ -182,7 +220,7 @@ struct RetrievalEvaluation {
                     hit(outcomes.filter { $0.isSeen == isSeen && $0.method == method }, 1), seed: session.seed)
             }
             var panel = Panel(
-                title: isSeen ? "seen tasks" : "unseen tasks", x: Axis(categories: shown.map { methods[$0].name }),
+                title: isSeen ? "seen tasks" : "unseen tasks", x: Axis(categories: shown.map { names[$0] }),
                 y: Axis("Acc@1"))
             panel.layers.append(.bars(Bars(values: found.map(\.mean), error: found.map { ($0.high - $0.low) / 2 })))
             return panel

@@ -22,13 +22,23 @@ struct RetrievalFit {
 
     let settings: Settings
     let session: Session
+    /// What is kept until the index is written.
+    let folder: FitFolder
     /// Probes, query samples to train on, samples that the map learns from.
     let probes: Samples, queries: Samples, mapData: Samples
 
+    /// What a fit makes.
+    struct Made {
+        var index: RetrievalIndex
+        var failures: [PartialFailure.Item]
+        var trained: TrainedEncoder
+        /// Inputs that models were asked about to grade them.
+        var gradeQueries: Int
+    }
+
     /// Makes an index of all items; encoders are trained on those of tasks that are not held out.
-    func run(
-        _ items: [CaptureItem], transforms: [[InputTransform]]
-    ) throws -> (index: RetrievalIndex, failures: [PartialFailure.Item], trained: TrainedEncoder) {
+    func run(_ items: [CaptureItem], transforms: [[InputTransform]]) throws -> Made {
+        try ModelCapture.refuseRepeated(items)
         let pool = try ProbePool(
             transforms.map { try transformed(probes, $0) }, count: settings.probeCount, seed: session.seed)
         let map = try featureMap(pool, transforms)
@@ -38,24 +48,26 @@ struct RetrievalFit {
         how.noiseCount = settings.encoder == .tans ? 256 : 0
         how.seed = session.seed
         let capture = try Capture(pool: pool, map: map, settings: how)
-        let found = try ModelCapture(items, capture, labelsOnly: settings.labelsOnly, session)
+        let found = try ModelCapture(items, capture, labelsOnly: settings.labelsOnly, folder: folder, session)
         var shape = EncoderShape(settings.encoder, dimension: map.dimension)
         shape.usesBoundaries = settings.usesBoundaries
         shape.noiseCount = settings.encoder == .tans ? found.captured.first?.result.knowledge.noise.count ?? 0 : 0
-        let tasks = try trainingTasks(found.captured, map)
+        let (tasks, gradeQueries) = try trainingTasks(found.captured, map)
         var training = settings.training
         training.seed = session.seed
-        var work = try EncoderTraining(
+        let work = try EncoderTraining(
             shape, tasks: tasks, knowledge: found.captured.map(\.result.knowledge), settings: training)
+        let state = try folder.state(of: work)
         let progress = session.progress("train", total: training.steps, unit: .items("steps"))
-        let trained = try work.run { progress.advance(by: 1) }
-        progress.finish()
+        defer { progress.finish() }
+        let trained = try work.run(
+            from: state, keep: { try folder.keep($0, of: work, isLast: $1) }, progress: { progress.advance(by: 1) })
         var index = RetrievalIndex(pool: pool, map: map, encoder: trained.encoder, capture: how)
         index.trainedTasks = tasks.map(\.name)
         index.positiveFloor = trained.positiveFloor
         index.validationMRR = trained.validationMRR
         try Self.add(found.captured, to: &index)
-        return (index, found.failures, trained)
+        return Made(index: index, failures: found.failures, trained: trained, gradeQueries: gradeQueries)
     }
 
     /// Encodes captured models and adds them.
@@ -93,19 +105,27 @@ struct RetrievalFit {
             }
             let all = try Samples(
                 inputs: inputs, inputShape: mapData.inputShape, labels: labels, count: labels.count)
-            let progress = session.progress("feature map", total: 40, unit: .items("epochs"))
-            defer { progress.finish() }
-            return try .net(all, pool: pool, seed: session.seed) { progress.advance(by: 1) }
+            let digest = FeatureMap.netDigest(all, pool: pool, seed: session.seed)
+            return try folder.map(.net, digest: digest, inputShape: pool.inputShape) {
+                let progress = session.progress("feature map", total: 40, unit: .items("epochs"))
+                defer { progress.finish() }
+                return try .net(all, pool: pool, seed: session.seed) { progress.advance(by: 1) }
+            }
         }
     }
 
-    /// Query groups of every task that is trained on.
-    private func trainingTasks(_ captured: [ModelCapture.Captured], _ map: FeatureMap) throws -> [TrainingTask] {
-        var members: [RetrievalTask: [Int]] = [:]
+    /// Query groups of every task that is trained on, and how many inputs models were asked about to grade them.
+    private func trainingTasks(
+        _ captured: [ModelCapture.Captured], _ map: FeatureMap
+    ) throws -> (tasks: [TrainingTask], gradeQueries: Int) {
+        // By name: models of one task may list its classes in different orders.
+        var members: [String: [Int]] = [:], named: [String: RetrievalTask] = [:]
         for (place, item) in captured.enumerated() {
-            if let task = item.item.task { members[task, default: []].append(place) }
+            guard let task = item.item.task else { continue }
+            members[task.name, default: []].append(place)
+            named[task.name] = named[task.name] ?? task
         }
-        var tasks = members.keys.sorted { $0.name < $1.name }
+        var tasks = named.values.sorted { $0.name < $1.name }
         var generator = SeededGenerator(seed: session.seed ^ 0x7461_736B)
         if settings.heldOutTasks > 0 {
             generator.shuffle(&tasks)
@@ -116,8 +136,9 @@ struct RetrievalFit {
             }
             tasks = tasks.dropFirst(settings.heldOutTasks).sorted { $0.name < $1.name }
         }
-        return try tasks.map { task in
-            let samples = try task.samples(of: queries, seed: session.seed)
+        let samples = try tasks.map { try $0.samples(of: queries, seed: session.seed) }
+        var made: [TrainingTask] = []
+        for (task, samples) in zip(tasks, samples) {
             let features = try map.apply(samples.inputs, count: samples.count)
             let groups = try ZooError.locate("task '\(task.name)'") {
                 try (0..<settings.groups).map { _ in
@@ -125,8 +146,21 @@ struct RetrievalFit {
                         features, samples.labels, RetrievalTask.draw(samples, shots: settings.shots, &generator))
                 }
             }
-            return TrainingTask(name: task.name, groups: groups, models: members[task] ?? [])
+            var training = TrainingTask(name: task.name, groups: groups, models: members[task.name] ?? [])
+            training.domain = task.domain
+            let labels = Set(samples.labels).sorted().map(Int.init)
+            let outputs = training.models.map { model in
+                captured[model].item.task.flatMap {
+                    $0.outputs(for: labels, of: captured[model].result.knowledge.classes)
+                }
+            }
+            if !outputs.contains(nil) { (training.labels, training.outputs) = (labels, outputs.compactMap { $0 }) }
+            made.append(training)
         }
+        guard settings.training.loss.readsGrades else { return (made, 0) }
+        let grades = try ModelGrades(captured.map(\.item), samples, labelsOnly: settings.labelsOnly, session)
+        for place in made.indices { made[place].grades = grades.accuracies.map { $0[place] } }
+        return (made, grades.queryCount)
     }
 }
 

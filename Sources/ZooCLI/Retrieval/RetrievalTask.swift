@@ -23,9 +23,9 @@ struct RetrievalTask: Sendable, Hashable {
     init(classes: [Int]?, transforms: [InputTransform], name: String? = nil) {
         self.classes = classes
         self.transforms = transforms
-        let how = transforms.isEmpty ? "identity" : transforms.map(\.description).joined(separator: "+")
         let which = classes.map { $0.sorted().map(String.init).joined(separator: ",") } ?? "all"
-        self.name = name ?? "\(how):\(which)"
+        self.name = ""
+        self.name = name ?? "\(domain):\(which)"
     }
 
     /// A task by the name that another was given: `rot90+noise=0.5:1,3,5`.
@@ -45,6 +45,20 @@ struct RetrievalTask: Sendable, Hashable {
             ? [] : parts[0].split(separator: "+").map { try InputTransform(.string(String($0))) }
         self.classes = parts[1] == "all" ? nil : classes.compactMap { $0 }
         self.name = name
+    }
+
+    /// The kind of inputs it has; tasks of one domain differ in their classes alone.
+    var domain: String { transforms.isEmpty ? "identity" : transforms.map(\.description).joined(separator: "+") }
+
+    /// The output of a model for each of the data's classes `labels`: classes in the order in which the task lists them
+    /// when the model has as many outputs, else the numbers of the classes themselves; nil when neither fits.
+    func outputs(for labels: [Int], of classCount: Int) -> [Int]? {
+        let listed = classes ?? labels
+        if listed.count == classCount {
+            let places = labels.map { listed.firstIndex(of: $0) }
+            return places.contains(nil) ? nil : places.compactMap { $0 }
+        }
+        return labels.allSatisfy { $0 < classCount } ? labels : nil
     }
 
     /// The samples of the task among those of a data set; labels stay the data's.

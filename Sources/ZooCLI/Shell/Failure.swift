@@ -100,10 +100,17 @@ package enum ErrorReport {
         return lines
     }
 
+    /// An item's message without the name in front, which the line has already.
+    private static func unnamed(_ item: PartialFailure.Item) -> Substring {
+        var text = item.error.message[...]
+        while !item.name.isEmpty, text.hasPrefix("\(item.name): ") { text = text.dropFirst(item.name.count + 2) }
+        return text
+    }
+
     private static func list(_ failure: PartialFailure, _ isVerbose: Bool) -> [String] {
         let shown = isVerbose ? failure.items[...] : failure.items.prefix(listLimit)
         var lines = shown.flatMap { item in
-            ["zoo: failed: \(oneLine(item.name)): \(oneLine(item.error.message))"]
+            ["zoo: failed: \(oneLine(item.name)): \(oneLine(unnamed(item)))"]
                 + (isVerbose ? hint(item.error.hint) + causes(item.error) : [])
         }
         // A hint is mostly the same for all: said once.
@@ -120,8 +127,10 @@ package enum ErrorReport {
     }
 
     /// Names in messages come from archives: line ends and escapes in them must not forge lines or colours.
-    private static func oneLine(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return text }
+    private static func oneLine(_ text: some StringProtocol) -> String {
+        guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            return String(text)
+        }
         var clean = ""
         for scalar in text.unicodeScalars {
             if scalar.properties.generalCategory == .control {

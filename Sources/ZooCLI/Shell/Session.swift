@@ -41,6 +41,9 @@ package struct Session: Sendable {
     /// The format that results will have: the option's, else that of the output file's ending, else text.
     package var resultFormat: TableFormat { format ?? outputPath.flatMap(TableFormat.forFile) ?? .text }
 
+    /// Whether results are text for people to read here rather than a file or data for a program.
+    package var isForPeople: Bool { outputPath == nil && resultFormat.name == TableFormat.text.name }
+
     // MARK: Results
 
     /// Writes a table.

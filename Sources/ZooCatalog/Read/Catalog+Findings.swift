@@ -10,8 +10,11 @@ public struct MetricFinding: Sendable, Hashable {
     public var settings: String?
 
     /// The digest of the samples that it was measured on; nil when the settings do not tell.
-    public var samples: String? {
-        settings?.split(separator: " ").first { $0.hasPrefix("samples=") }.map { String($0.dropFirst(8)) }
+    public var samples: String? { settings.flatMap { Self.samples(in: $0) } }
+
+    /// The digest of the samples that settings name.
+    public static func samples(in settings: String) -> String? {
+        settings.split(separator: " ").first { $0.hasPrefix("samples=") }.map { String($0.dropFirst(8)) }
     }
 }
 

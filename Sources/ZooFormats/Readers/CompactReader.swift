@@ -58,7 +58,9 @@ public struct CompactReader: CheckpointReader {
         var entries: [TensorEntry] = []
         var packed = Set<String>()
         for entry in file.entries {
-            if entry.info.name.hasSuffix(maskSuffix), shapes.contains(String(entry.info.name.dropLast(maskSuffix.count))) {
+            if entry.info.name.hasSuffix(maskSuffix),
+                shapes.contains(String(entry.info.name.dropLast(maskSuffix.count)))
+            {
                 continue
             }
             guard entry.info.name.hasSuffix(valuesSuffix) else {
@@ -76,7 +78,8 @@ public struct CompactReader: CheckpointReader {
                 entry.info.shape.elementCount <= shape.elementCount, stored[name] == nil
             else {
                 throw ZooError(
-                    .corrupt, "packed tensor '\(name)' \(shape) needs a mask of \(bytes) bytes and at most "
+                    .corrupt,
+                    "packed tensor '\(name)' \(shape) needs a mask of \(bytes) bytes and at most "
                         + "\(shape.elementCount) values")
             }
             let info = TensorInfo(name: name, dtype: entry.info.dtype, shape: shape)
@@ -104,7 +107,8 @@ public struct CompactReader: CheckpointReader {
         let stored = mask.reduce(0) { $0 + $1.nonzeroBitCount }
         guard stored == values.elementCount else {
             throw ZooError(
-                .corrupt, "\(self.name): tensor '\(name)': the mask keeps \(stored) values, found \(values.elementCount)")
+                .corrupt,
+                "\(self.name): tensor '\(name)': the mask keeps \(stored) values, found \(values.elementCount)")
         }
         var place = 0
         let packed = values.bytes

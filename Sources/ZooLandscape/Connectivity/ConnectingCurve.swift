@@ -13,9 +13,15 @@ public final class CurveFinder: Sendable {
     public let options: CurveOptions
     /// Passes over the data per curve, and their steps.
     public let epochs: Int, stepsPerEpoch: Int
-    private let gradient: TrainingGradient
-    private let evaluator: Evaluator
-    private let statistics: BatchNormStatistics?
+    private let ground: Ground
+
+    /// What curves are trained and measured on.
+    private enum Ground: Sendable {
+        /// Labelled samples, with batch norm.
+        case labelled(TrainingGradient, Evaluator, BatchNormStatistics?)
+        /// Any loss: sequences of tokens, points of a physics-informed one.
+        case sweeps(training: ModelSweep, measured: ModelSweep)
+    }
 
     /// Compiles what curves need.
     ///
@@ -28,12 +34,23 @@ public final class CurveFinder: Sendable {
         _ graph: ArchitectureGraph, tensors: [TensorInfo], training: Samples, samples: Samples, options: CurveOptions
     ) throws {
         self.options = options
-        gradient = try TrainingGradient(graph, tensors: tensors, samples: training, batch: options.batch)
-        evaluator = try Evaluator(graph, tensors: tensors, samples: samples)
-        statistics =
+        let gradient = try TrainingGradient(graph, tensors: tensors, samples: training, batch: options.batch)
+        ground = .labelled(
+            gradient, try Evaluator(graph, tensors: tensors, samples: samples),
             BatchNormStatistics.applies(to: graph)
-            ? try BatchNormStatistics(graph, tensors: tensors, samples: training) : nil
+                ? try BatchNormStatistics(graph, tensors: tensors, samples: training) : nil)
         stepsPerEpoch = training.count / gradient.batch
+        epochs = options.epochs(stepsPerEpoch: stepsPerEpoch)
+    }
+
+    /// Curves on any loss that sweeps take: the batches of `training` are the steps of an epoch, in a new order each.
+    /// Networks run in evaluation mode, without batch norm's own statistics.
+    ///
+    /// - Parameter measured: what loss and error are measured on.
+    public init(_ training: ModelSweep, measured: ModelSweep, options: CurveOptions) {
+        self.options = options
+        ground = .sweeps(training: training, measured: measured)
+        stepsPerEpoch = training.batchCount
         epochs = options.epochs(stepsPerEpoch: stepsPerEpoch)
     }
 
@@ -44,33 +61,58 @@ public final class CurveFinder: Sendable {
     public func curve(
         from a: any TensorSource, to b: any TensorSource, jobs: Int = 1, progress: ((Int) -> Void)? = nil
     ) throws -> ConnectingCurve {
-        let ends = try [a, b].map { try gradient.layout.flatten($0) }
-        guard ends.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
-            throw ZooError(.numeric, "a network diverged: its weights are not finite")
-        }
-        var objective = NetworkObjective(
-            gradient, stepper: try gradient.stepper(a), seed: options.seed, stepsPerEpoch: stepsPerEpoch)
-        objective.progress = progress
-        let fit = try CurveFit(
-            from: gradient.padded(ends[0]), to: gradient.padded(ends[1]), on: &objective, options: options)
-        guard fit.lastLoss.isFinite else {
-            throw ZooError(
-                .numeric, "training the curve diverged after \(fit.stepCount) steps",
-                hint: "a lower learning rate may help: --curve-lr")
-        }
-        let controls = fit.controls.map(gradient.flat)
         let places = (0..<options.pointCount).map { Double($0) / Double(options.pointCount - 1) }
-        let vectors = places.map { point($0, controls) }
-        let found = try evaluator.evaluate(count: places.count, jobs: jobs) { place in
-            let state = try self.gradient.layout.stateDict(vectors[place], over: place + 1 < places.count ? a : b)
-            return try self.statistics.map { try $0.recalibrated(state) } ?? state
+        let fit: CurveFit, controls: [[Double]], vectors: [[Double]], found: [Evaluation]
+        switch ground {
+        case .labelled(let gradient, let evaluator, let statistics):
+            let ends = try ends(a, b, gradient.layout)
+            var objective = NetworkObjective(
+                gradient, stepper: try gradient.stepper(a), seed: options.seed, stepsPerEpoch: stepsPerEpoch)
+            objective.progress = progress
+            fit = try CurveFit(
+                from: gradient.padded(ends[0]), to: gradient.padded(ends[1]), on: &objective, options: options)
+            try check(fit)
+            controls = fit.controls.map(gradient.flat)
+            vectors = places.map { point($0, controls) }
+            let points = vectors
+            found = try evaluator.evaluate(count: places.count, jobs: jobs) { place in
+                let state = try gradient.layout.stateDict(points[place], over: place + 1 < points.count ? a : b)
+                return try statistics.map { try $0.recalibrated(state) } ?? state
+            }.map { try $0.get() }
+        case .sweeps(let training, let measured):
+            let ends = try ends(a, b, training.layout)
+            var objective = SweepObjective(try training.problem(a), seed: options.seed)
+            objective.progress = progress
+            fit = try CurveFit(
+                from: ends[0].map { Float($0) }, to: ends[1].map { Float($0) }, on: &objective, options: options)
+            try check(fit)
+            controls = fit.controls.map { $0.map { Double($0) } }
+            vectors = places.map { point($0, controls) }
+            let problem = try measured.problem(a), points = vectors
+            found = try Parallel.map(count: places.count, jobs: jobs) { try problem.pointEvaluation(at: points[$0]) }
         }
         let lengths = zip(vectors, vectors.dropFirst()).map { pair in
             zip(pair.0, pair.1).reduce(0.0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
         }
         return ConnectingCurve(
-            points: try zip(places, found).map { .init(t: $0, evaluation: try $1.get()) }, lengths: lengths,
+            points: zip(places, found).map { .init(t: $0, evaluation: $1) }, lengths: lengths,
             controls: controls, stepCount: fit.stepCount, trainingLoss: fit.lastLoss)
+    }
+
+    private func ends(_ a: any TensorSource, _ b: any TensorSource, _ layout: ParameterLayout) throws -> [[Double]] {
+        let ends = try [a, b].map { try layout.flatten($0) }
+        guard ends.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
+            throw ZooError(.numeric, "a network diverged: its weights are not finite")
+        }
+        return ends
+    }
+
+    private func check(_ fit: CurveFit) throws {
+        guard fit.lastLoss.isFinite else {
+            throw ZooError(
+                .numeric, "training the curve diverged after \(fit.stepCount) steps",
+                hint: "a lower learning rate may help: --curve-lr")
+        }
     }
 
     private func point(_ t: Double, _ controls: [[Double]]) -> [Double] {
@@ -118,14 +160,17 @@ public struct ConnectingCurve: Sendable, Hashable {
     /// The numbers that are kept of a pair: `curve_mc` first.
     public var measurements: [Measurement] {
         let error = error, loss = loss
+        let hasError = points.allSatisfy { $0.evaluation.count > 0 }
         return [
             ("curve_mc", error.connectivity), ("curve_mc_loss", loss.connectivity), ("curve_max_error", error.maximum),
             ("curve_min_error", error.minimum), ("curve_mean_error", error.mean),
-            ("curve_length_error", error.lengthMean), ("curve_t", error.location), ("curve_max_loss", loss.maximum),
+            ("curve_length_error", error.lengthMean), ("curve_t", hasError ? error.location : loss.location),
+            ("curve_max_loss", loss.maximum),
         ].map { name, value in
             Measurement(
                 name, value.isFinite ? value : nil, iterations: stepCount,
-                reason: value.isFinite ? nil : "a point of the curve has no finite value")
+                reason: value.isFinite
+                    ? nil : hasError ? "a point of the curve has no finite value" : "the loss has no error rate")
         }
     }
 }

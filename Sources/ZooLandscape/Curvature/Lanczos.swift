@@ -25,15 +25,17 @@ public struct Lanczos: Sendable {
         _ matrix: CurvatureOperator, start: [Double], steps: Int,
         until isDone: (Lanczos) throws -> Bool = { _ in false }
     ) throws {
-        basis = Basis(dimension: matrix.dimension)
-        var vector = Vectors.normalised(start)
+        basis = Basis(dimension: matrix.dimension, jobs: matrix.jobs)
+        var vector = start
+        Vectors.normalise(&vector, jobs: matrix.jobs)
+        basis.rounded(&vector)
         for step in 0..<min(steps, matrix.dimension) {
             try Cancellation.check()
             var next = try matrix.product(vector)
-            diagonal.append(Vectors.dot(vector, next))
+            diagonal.append(Vectors.dot(vector, next, jobs: matrix.jobs))
             basis.append(vector)
             try basis.orthogonalise(&next)
-            residual = Vectors.norm(next)
+            residual = Vectors.norm(next, jobs: matrix.jobs)
             let size = diagonal.map(\.magnitude).max() ?? 0
             if residual <= Self.breakdown * max(size, offDiagonal.max() ?? 0) {
                 residual = 0
@@ -42,7 +44,9 @@ public struct Lanczos: Sendable {
             if step + 1 == min(steps, matrix.dimension) { return }
             if step > 0, try isDone(self) { return }
             offDiagonal.append(residual)
-            vector = Vectors.scaled(next, 1 / residual)
+            Vectors.scale(&next, 1 / residual, jobs: matrix.jobs)
+            basis.rounded(&next)
+            vector = next
         }
     }
 
@@ -99,7 +103,7 @@ public struct LargestEigenvalues: Sendable {
     ) throws {
         var stream = RandomStream(seed: seed, "lanczos")
         let wanted = min(count, matrix.dimension)
-        let steps = max(2, min(maximumSteps, Self.memoryLimit / 8 / max(1, matrix.dimension)))
+        let steps = max(2, min(maximumSteps, Self.memoryLimit / max(1, Basis.bytes(matrix.dimension))))
         let run = try Lanczos(matrix, start: stream.normal(matrix.dimension), steps: steps) { run in
             guard run.diagonal.count > wanted, run.diagonal.count % 2 == 0 else { return false }
             let pairs = try run.ritzPairs()
@@ -123,8 +127,12 @@ public struct LargestEigenvalues: Sendable {
     public static func smallest(
         of matrix: CurvatureOperator, tolerance: Double = 1e-3, maximumSteps: Int = 300, seed: UInt64 = 0
     ) throws -> Estimate {
-        let negative = CurvatureOperator(dimension: matrix.dimension, blockSize: matrix.blockSize) { vectors in
-            try matrix.products(vectors).map { Vectors.scaled($0, -1) }
+        let negative = CurvatureOperator(
+            dimension: matrix.dimension, blockSize: matrix.blockSize, jobs: matrix.jobs
+        ) { vectors in
+            var products = try matrix.products(vectors)
+            for place in products.indices { Vectors.scale(&products[place], -1, jobs: matrix.jobs) }
+            return products
         }
         var found = try LargestEigenvalues(
             negative, tolerance: tolerance, maximumSteps: maximumSteps, seed: seed

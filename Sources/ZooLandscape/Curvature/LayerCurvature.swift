@@ -7,7 +7,7 @@ enum LayerCurvature {
     private static let lanczosSteps = 40, probes = 60
 
     static func measurements(_ subject: LandscapeSubject) throws -> [Measurement] {
-        let hessian = CurvatureOperator.hessian(subject.problem)
+        let hessian = subject.hessian
         return try subject.problem.layout.entries.flatMap { entry in
             try Cancellation.check()
             let block = hessian.block(entry.range)

@@ -21,7 +21,7 @@ public struct TraceEstimator: Sendable {
     /// Estimates.
     ///
     /// - Parameters:
-    ///   - tolerance: standard error over |mean| (hutchinson), or change of the mean (pyhessian).
+    ///   - tolerance: standard error over |mean| (hutchinson, hutch++), or change of the mean (pyhessian).
     ///   - least: probes at least.
     ///   - most: probes at most.
     public init(
@@ -52,7 +52,7 @@ public struct TraceEstimator: Sendable {
         case .hutchinson:
             (trace, samples) = try Self.hutchinson(matrix, space, tolerance ?? 0.02, least, most ?? 200, seed)
         case .pyHessian: (trace, samples) = try Self.pyHessian(matrix, tolerance ?? 1e-3, most ?? 100, seed)
-        case .hutchPlusPlus: (trace, samples) = try Self.hutchPlusPlus(matrix, most ?? 60, seed)
+        case .hutchPlusPlus: (trace, samples) = try Self.hutchPlusPlus(matrix, tolerance ?? 0.02, most ?? 60, seed)
         }
     }
 
@@ -60,6 +60,38 @@ public struct TraceEstimator: Sendable {
     private static func probe(_ index: Int, _ dimension: Int, _ seed: UInt64) -> [Double] {
         var stream = RandomStream(seed: seed, "trace", String(index))
         return stream.rademacher(dimension)
+    }
+
+    /// Probes less what lies in a basis.
+    private static func probes(
+        _ places: Range<Int>, _ matrix: CurvatureOperator, _ seed: UInt64, beside basis: Basis?
+    ) throws -> [[Double]] {
+        let dimension = matrix.dimension
+        guard dimension >= Vectors.longLength else {
+            return try places.map { place in
+                var vector = probe(place, dimension, seed)
+                try basis?.orthogonalise(&vector)
+                return vector
+            }
+        }
+        var probes = try Parallel.map(count: places.count, jobs: matrix.jobs) {
+            probe(places.lowerBound + $0, dimension, seed)
+        }
+        for place in probes.indices { try basis?.orthogonalise(&probes[place]) }
+        return probes
+    }
+
+    /// zᵀHz of some probes less what lies in a basis. Long probes are made and multiplied by blocks.
+    private static func quadraticForms(
+        _ matrix: CurvatureOperator, _ places: Range<Int>, _ seed: UInt64, beside basis: Basis?
+    ) throws -> [Double] {
+        let isLong = matrix.dimension >= Vectors.longLength
+        let block = isLong ? matrix.blockSize : max(1, places.count)
+        return try stride(from: places.lowerBound, to: places.upperBound, by: block).flatMap { start in
+            try Cancellation.check()
+            let probes = try probes(start..<min(start + block, places.upperBound), matrix, seed, beside: basis)
+            return zip(probes, try matrix.products(probes)).map { Vectors.dot($0, $1, jobs: matrix.jobs) }
+        }
     }
 
     private static func hutchinson(
@@ -73,12 +105,7 @@ public struct TraceEstimator: Sendable {
             // As many as are needed in any case come first, then small blocks: no product is taken in vain.
             let number = samples.isEmpty ? max(least, 2) : matrix.blockSize
             let range = samples.count..<min(samples.count + number, most)
-            let probes = try range.map { index in
-                var vector = probe(index, matrix.dimension, seed)
-                try space?.basis.orthogonalise(&vector)
-                return vector
-            }
-            samples += zip(probes, try matrix.products(probes)).map { known + Vectors.dot($0, $1) }
+            samples += try quadraticForms(matrix, range, seed, beside: space?.basis).map { known + $0 }
             let (mean, error) = statistics(samples)
             if samples.count >= least, error <= tolerance * abs(mean) { break }
         }
@@ -95,8 +122,9 @@ public struct TraceEstimator: Sendable {
         var previous = 0.0
         var isConverged = false
         while samples.count < most, !isConverged {
+            try Cancellation.check()
             let vector = probe(samples.count, matrix.dimension, seed)
-            samples.append(Vectors.dot(vector, try matrix.product(vector)))
+            samples.append(Vectors.dot(vector, try matrix.product(vector), jobs: matrix.jobs))
             let mean = samples.reduce(0, +) / Double(samples.count)
             isConverged = abs(mean - previous) / (abs(previous) + 1e-6) < tolerance
             previous = mean
@@ -108,37 +136,31 @@ public struct TraceEstimator: Sendable {
 
     /// tr(QᵀHQ) for Q spanning H S, plus Hutchinson on what is orthogonal to Q.
     private static func hutchPlusPlus(
-        _ matrix: CurvatureOperator, _ products: Int, _ seed: UInt64
+        _ matrix: CurvatureOperator, _ tolerance: Double, _ products: Int, _ seed: UInt64
     ) throws -> (Estimate, [Double]) {
         let third = max(1, min(products / 3, matrix.dimension))
-        var range = Basis(dimension: matrix.dimension)
+        let jobs = matrix.jobs
+        var range = Basis(dimension: matrix.dimension, jobs: jobs)
         for start in stride(from: 0, to: third, by: matrix.blockSize) {
-            let probes = (start..<min(start + matrix.blockSize, third)).map { probe($0, matrix.dimension, seed) }
+            let probes = try probes(start..<min(start + matrix.blockSize, third), matrix, seed, beside: nil)
             for var image in try matrix.products(probes) {
-                let size = Vectors.norm(image)
+                let size = Vectors.norm(image, jobs: jobs)
                 try range.orthogonalise(&image)
-                guard Vectors.norm(image) > 1e-12 * size else { continue }
-                range.append(Vectors.normalised(image))
+                guard Vectors.norm(image, jobs: jobs) > 1e-12 * size else { continue }
+                Vectors.normalise(&image, jobs: jobs)
+                range.append(image)
             }
         }
         var exact = 0.0
         for start in stride(from: 0, to: range.count, by: matrix.blockSize) {
             let block = (start..<min(start + matrix.blockSize, range.count)).map(range.vector)
-            exact += zip(block, try matrix.products(block)).reduce(0) { $0 + Vectors.dot($1.0, $1.1) }
+            exact += zip(block, try matrix.products(block)).reduce(0) { $0 + Vectors.dot($1.0, $1.1, jobs: jobs) }
         }
-        var samples: [Double] = []
-        while samples.count < third {
-            try Cancellation.check()
-            let block = try (samples.count..<min(samples.count + matrix.blockSize, third)).map { index in
-                var vector = probe(third + index, matrix.dimension, seed)
-                try range.orthogonalise(&vector)
-                return vector
-            }
-            samples += zip(block, try matrix.products(block)).map(Vectors.dot)
-        }
+        let samples = try quadraticForms(matrix, third..<2 * third, seed, beside: range)
         let (mean, error) = statistics(samples)
         let estimate = Estimate(
-            value: exact + mean, error: error, products: third + range.count + samples.count, isConverged: true)
+            value: exact + mean, error: error.isFinite ? error : nil,
+            products: third + range.count + samples.count, isConverged: error <= tolerance * abs(exact + mean))
         return (estimate, samples)
     }
 

@@ -1,4 +1,4 @@
-import ZooTensor
+import ZooBase
 
 #if canImport(Glibc)
     import Glibc
@@ -13,31 +13,57 @@ enum NaturalLogarithm {
     static func of(_ x: Double) -> Double { log(x) }
 }
 
-/// Long vectors in double precision.
+/// Vectors in double precision. Long ones are worked on in blocks by several threads; blocks are added in order.
 enum Vectors {
-    /// Σ aᵢ bᵢ, in four running sums: one alone would wait for every addition.
-    static func dot(_ a: [Double], _ b: [Double]) -> Double {
+    /// From this length on vectors are long.
+    static let longLength = 1 << 17
+    /// Numbers of a block: it stays in the second cache.
+    static let blockLength = 1 << 15
+
+    /// Σ aᵢ bᵢ, of short vectors in running sums: one alone would wait for every addition.
+    static func dot(_ a: [Double], _ b: [Double], jobs: Int = 1) -> Double {
         precondition(a.count == b.count)
         return a.withUnsafeBufferPointer { x in
             b.withUnsafeBufferPointer { y in
-                var sums = SIMD8<Double>.zero
-                let whole = x.count - x.count % 8
-                for start in stride(from: 0, to: whole, by: 8) {
-                    var p = SIMD8<Double>.zero, q = SIMD8<Double>.zero
-                    for lane in 0..<8 {
-                        p[lane] = x[start + lane]
-                        q[lane] = y[start + lane]
-                    }
-                    sums += p * q
-                }
-                var total = sums.sum()
-                for place in whole..<x.count { total += x[place] * y[place] }
-                return total
+                x.count < longLength ? shortDot(x, y) : longDot(x, y, jobs)
             }
         }
     }
 
-    static func norm(_ a: [Double]) -> Double { dot(a, a).squareRoot() }
+    private static func shortDot(_ x: UnsafeBufferPointer<Double>, _ y: UnsafeBufferPointer<Double>) -> Double {
+        var sums = SIMD8<Double>.zero
+        let whole = x.count - x.count % 8
+        for start in stride(from: 0, to: whole, by: 8) {
+            var p = SIMD8<Double>.zero, q = SIMD8<Double>.zero
+            for lane in 0..<8 {
+                p[lane] = x[start + lane]
+                q[lane] = y[start + lane]
+            }
+            sums += p * q
+        }
+        var total = sums.sum()
+        for place in whole..<x.count { total += x[place] * y[place] }
+        return total
+    }
+
+    private static func longDot(
+        _ x: UnsafeBufferPointer<Double>, _ y: UnsafeBufferPointer<Double>, _ jobs: Int
+    ) -> Double {
+        nonisolated(unsafe) let x = x
+        nonisolated(unsafe) let y = y
+        let blocks = (x.count + blockLength - 1) / blockLength
+        var parts = [Double](repeating: 0, count: blocks)
+        parts.withUnsafeMutableBufferPointer { parts in
+            nonisolated(unsafe) let parts = parts
+            inBlocks(of: x.count, jobs: jobs) { block, range in
+                let (a, b) = (UnsafeBufferPointer(rebasing: x[range]), UnsafeBufferPointer(rebasing: y[range]))
+                parts[block] = shortDot(a, b)
+            }
+        }
+        return parts.reduce(0, +)
+    }
+
+    static func norm(_ a: [Double], jobs: Int = 1) -> Double { dot(a, a, jobs: jobs).squareRoot() }
 
     /// y += scale · x.
     static func add(_ scale: Double, _ x: [Double], to y: inout [Double]) {
@@ -51,74 +77,46 @@ enum Vectors {
 
     static func scaled(_ a: [Double], _ factor: Double) -> [Double] { a.map { $0 * factor } }
 
+    /// a *= factor, in place.
+    static func scale(_ a: inout [Double], _ factor: Double, jobs: Int = 1) {
+        a.withUnsafeMutableBufferPointer { a in
+            nonisolated(unsafe) let a = a
+            inBlocks(of: a.count, jobs: jobs) { _, range in
+                for place in range { a[place] *= factor }
+            }
+        }
+    }
+
     /// a of length one; unchanged when it is zero.
     static func normalised(_ a: [Double]) -> [Double] {
         let length = norm(a)
         return length > 0 ? scaled(a, 1 / length) : a
     }
-}
 
-/// Orthonormal vectors of one length, kept row by row in pieces that need not move when more come.
-struct Basis: Sendable {
-    /// Numbers per vector.
-    let dimension: Int
-    /// Vectors so far.
-    private(set) var count = 0
-    private var chunks: [[Double]] = []
-    private let rowsPerChunk: Int
-
-    /// Numbers of a piece, about.
-    private static let chunkElements = 1 << 20
-
-    init(dimension: Int) {
-        self.dimension = dimension
-        rowsPerChunk = max(1, Self.chunkElements / max(1, dimension))
+    /// a of length one, in place; unchanged when it is zero. Returns the length that it had.
+    @discardableResult
+    static func normalise(_ a: inout [Double], jobs: Int = 1) -> Double {
+        let length = norm(a, jobs: jobs)
+        if length > 0 { scale(&a, 1 / length, jobs: jobs) }
+        return length
     }
 
-    mutating func append(_ vector: [Double]) {
-        if count % rowsPerChunk == 0 {
-            chunks.append([])
-            chunks[chunks.count - 1].reserveCapacity(min(rowsPerChunk, 64) * dimension)
-        }
-        chunks[chunks.count - 1] += vector
-        count += 1
-    }
-
-    /// Takes everything that lies in the basis out of a vector, twice, so that rounding leaves nothing behind.
-    func orthogonalise(_ vector: inout [Double]) throws {
-        guard count > 0 else { return }
-        for _ in 0..<2 {
-            // The parts of all pieces come first: piece by piece would be another, no better, order of rounding.
-            let parts = try chunks.map { rows in
-                try LinearAlgebra.product(
-                    rows, vector, rows: rows.count / dimension, columns: 1, depth: dimension)
-            }
-            for (rows, part) in zip(chunks, parts) {
-                Vectors.add(-1, try Self.combination(part, rows, dimension), to: &vector)
-            }
+    /// Whether no number is infinite or NaN: none has all bits of the exponent set.
+    static func isFinite(_ a: [Double]) -> Bool {
+        let exponent: UInt64 = 0x7FF0_0000_0000_0000
+        return a.withUnsafeBufferPointer { a in
+            var broken: UInt64 = 0
+            for number in a { broken += number.bitPattern & exponent == exponent ? 1 : 0 }
+            return broken == 0
         }
     }
 
-    /// Σ coefficients[i] · vector i.
-    func combination(_ coefficients: [Double]) throws -> [Double] {
-        var sum = [Double](repeating: 0, count: dimension)
-        var start = 0
-        for rows in chunks {
-            let number = rows.count / dimension
-            let part = Array(coefficients[start..<start + number])
-            Vectors.add(1, try Self.combination(part, rows, dimension), to: &sum)
-            start += number
+    /// Calls `body` with the blocks that a number of elements make; short vectors are one block of their own thread.
+    static func inBlocks(of count: Int, jobs: Int, _ body: @Sendable (Int, Range<Int>) -> Void) {
+        guard count >= longLength else { return body(0, 0..<count) }
+        let blocks = (count + blockLength - 1) / blockLength
+        Parallel.perform(count: blocks, jobs: jobs) { block in
+            body(block, block * blockLength..<min((block + 1) * blockLength, count))
         }
-        return sum
-    }
-
-    private static func combination(_ coefficients: [Double], _ rows: [Double], _ dimension: Int) throws -> [Double] {
-        try LinearAlgebra.product(coefficients, rows, rows: 1, columns: dimension, depth: coefficients.count)
-    }
-
-    /// Vector i.
-    func vector(_ place: Int) -> [Double] {
-        let start = place % rowsPerChunk * dimension
-        return Array(chunks[place / rowsPerChunk][start..<start + dimension])
     }
 }

@@ -34,8 +34,8 @@ public struct LandscapeMetric: Sendable {
         LandscapeMetric(name: "hessian_min", summary: "smallest eigenvalue of the Hessian, by Lanczos to the end") {
             subject in
             let smallest = try LargestEigenvalues.smallest(
-                of: .hessian(subject.problem), tolerance: subject.options.tolerance,
-                maximumSteps: subject.options.smallestSteps, seed: subject.options.seed)
+                of: subject.hessian, tolerance: subject.options.tolerance,
+                maximumSteps: subject.options.mostProducts ?? subject.options.smallestSteps, seed: subject.options.seed)
             return [Measurement("hessian_min", smallest)]
         },
         LandscapeMetric(name: "log_hessian_top", summary: "ln of the largest eigenvalue; none where it is not above 0")
@@ -47,7 +47,8 @@ public struct LandscapeMetric: Sendable {
         ) {
             subject in
             let power = try PowerIteration(
-                .hessian(subject.problem), count: subject.options.topCount, seed: subject.options.seed)
+                subject.hessian, count: subject.options.topCount,
+                maximumSteps: subject.options.mostProducts ?? 100, seed: subject.options.seed)
             return power.eigenvalues.enumerated().map { place, estimate in
                 Measurement(place == 0 ? "hessian_power" : "hessian_power_\(place + 1)", estimate)
             }
@@ -64,7 +65,7 @@ public struct LandscapeMetric: Sendable {
         LandscapeMetric(name: "spectral_density", summary: "moments of the spectrum by stochastic Lanczos quadrature") {
             subject in
             let density = try SpectralDensity(
-                .hessian(subject.problem), steps: subject.options.densitySteps, runs: subject.options.densityRuns,
+                subject.hessian, steps: subject.options.densitySteps, runs: subject.options.densityRuns,
                 seed: subject.options.seed)
             let top = density.runs.compactMap { $0.last?.value }.max() ?? 0
             return [
@@ -75,7 +76,7 @@ public struct LandscapeMetric: Sendable {
             ]
         },
         LandscapeMetric(name: "full_spectrum", summary: "all eigenvalues of a small network, summed up") { subject in
-            try FullSpectrum(.hessian(subject.problem)).measurements
+            try FullSpectrum(subject.hessian).measurements
         },
         LandscapeMetric(name: "fisher_trace", summary: "trace of the Fisher information, exact over classes") {
             subject in

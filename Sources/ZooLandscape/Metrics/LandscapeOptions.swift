@@ -8,6 +8,9 @@ public struct LandscapeOptions: Sendable, Hashable {
     public var lanczosSteps = 60
     /// Lanczos steps at most for the smallest eigenvalue, which converges late.
     public var smallestSteps = 300
+    /// Products with the Hessian that the top eigenvalue, the smallest one and the trace may take each; nil for their
+    /// own numbers.
+    public var mostProducts: Int?
     /// How the trace is estimated.
     public var traceMethod = TraceEstimator.Method.hutchinson
     /// Lanczos steps per run of the density.
@@ -23,7 +26,15 @@ public struct LandscapeOptions: Sendable, Hashable {
     /// All that a metric's values depend on beside network and samples, as text.
     public func settings(for metric: String) -> String {
         let lanczos = "top=\(topCount) tolerance=\(tolerance) lanczos=\(lanczosSteps) seed=\(seed)"
-        return switch metric {
+        let limited: Set = [
+            "hessian_top", "log_hessian_top", "hessian_min", "hessian_power", "hessian_trace", "log_hessian_trace",
+        ]
+        guard let mostProducts, limited.contains(metric) else { return unlimitedSettings(metric, lanczos) }
+        return unlimitedSettings(metric, lanczos) + " most=\(mostProducts)"
+    }
+
+    private func unlimitedSettings(_ metric: String, _ lanczos: String) -> String {
+        switch metric {
         case "hessian_top", "log_hessian_top": lanczos
         case "hessian_min": "min tolerance=\(tolerance) lanczos=\(smallestSteps) seed=\(seed)"
         case "hessian_power": "power top=\(topCount) seed=\(seed)"

@@ -15,6 +15,8 @@ public struct LandscapeSubject: Sendable {
     public let options: LandscapeOptions
     /// Threads.
     public let jobs: Int
+    /// The Hessian at the weights: what its products share is computed once for all metrics.
+    let hessian: CurvatureOperator
     private let shared = SharedCurvature()
 
     /// The samples.
@@ -27,6 +29,7 @@ public struct LandscapeSubject: Sendable {
         self.graph = graph
         self.model = model
         self.problem = problem
+        hessian = .hessian(problem)
         self.options = options
         self.jobs = jobs
     }
@@ -41,8 +44,8 @@ public struct LandscapeSubject: Sendable {
     func largest() throws -> LargestEigenvalues {
         try shared.largest {
             try LargestEigenvalues(
-                .hessian(problem), count: options.topCount, tolerance: options.tolerance,
-                maximumSteps: options.lanczosSteps, seed: options.seed)
+                hessian, count: options.topCount, tolerance: options.tolerance,
+                maximumSteps: options.mostProducts ?? options.lanczosSteps, seed: options.seed)
         }
     }
 
@@ -51,9 +54,13 @@ public struct LandscapeSubject: Sendable {
     func trace() throws -> Estimate {
         try shared.trace {
             guard options.traceMethod == .hutchinson else {
-                return try TraceEstimator(.hessian(problem), method: options.traceMethod, seed: options.seed).trace
+                return try TraceEstimator(
+                    hessian, method: options.traceMethod, most: options.mostProducts, seed: options.seed
+                ).trace
             }
-            return try TraceEstimator(.hessian(problem), beside: largest(), seed: options.seed).trace
+            return try TraceEstimator(
+                hessian, beside: largest(), most: options.mostProducts, seed: options.seed
+            ).trace
         }
     }
 

@@ -11,6 +11,12 @@ public struct LinearPath: Sendable {
         public var t: Double
         /// Loss and accuracy there.
         public var evaluation: Evaluation
+
+        /// A point that was evaluated elsewhere.
+        public init(t: Double, evaluation: Evaluation) {
+            self.t = t
+            self.evaluation = evaluation
+        }
     }
 
     /// The points in the order of `t`.

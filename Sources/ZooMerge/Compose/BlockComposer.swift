@@ -14,8 +14,8 @@ struct BlockComposer: Sendable {
     let partition: PartitionHash?
     private let key: UInt64
 
-    /// Elements of a run: whole blocks of the sums.
-    static let runLength = 16 * Int(ZOO_BLOCK)
+    /// Elements of a run: whole blocks of the sums, few enough that the runs of eight vectors stay in the second cache.
+    static let runLength = 4 * Int(ZOO_BLOCK)
 
     init(info: TensorInfo, base: Tensor, members: [(Int, VectorBlock)], partition: PartitionHash?) {
         self.info = info
@@ -46,17 +46,16 @@ struct BlockComposer: Sendable {
         codes.append(KernelType(base.dtype)?.rawValue ?? 0)
         weights.append(1)
         let count = range.count
+        let parts = coefficients.contains { $0.count > 1 } ? parts(range) : []
         for (slot, member) in members.enumerated() {
             let own = coefficients[slot]
             // Terms of zero are left out: θ₀ stays what it is to the bit.
             guard own.contains(where: { $0 != 0 }) else { continue }
             let target = scratch.run(slot)
             try member.block.withRun(range, base: base, scratch: target) { raw, code in
-                if let partition, own.count > 1 {
+                if partition != nil, own.count > 1 {
                     zoo_convert(raw, code, count, target, Scalar.kernelType.rawValue)
-                    for index in 0..<count {
-                        target[index] *= Scalar(own[partition.part(key, range.lowerBound + index)])
-                    }
+                    for index in 0..<count { target[index] *= Scalar(own[Int(parts[index])]) }
                     pointers.append(UnsafeRawPointer(target))
                     codes.append(Scalar.kernelType.rawValue)
                     weights.append(1)
@@ -74,33 +73,60 @@ struct BlockComposer: Sendable {
         }
     }
 
+    /// The part of each element of a run.
+    private func parts(_ range: Range<Int>) -> [UInt32] {
+        guard let partition else { return [] }
+        return range.map { UInt32(partition.part(key, $0)) }
+    }
+
     /// ⟨G, mask ∘ τ⟩ of a run for every member: one number, or one per part.
+    ///
+    /// - Parameter gradients: arrays whose sum is G, of the whole tensor.
     func products<Scalar: CoefficientScalar>(
-        _ range: Range<Int>, _ gradient: UnsafePointer<Scalar>, scratch: RunScratch<Scalar>, parts: Int
+        _ range: Range<Int>, _ gradients: [UnsafePointer<Scalar>], scratch: RunScratch<Scalar>, parts: Int
     ) throws -> [Double] {
         var sums = [Double](repeating: 0, count: members.count * parts)
         let own = Scalar.kernelType.rawValue, count = range.count
-        let part = gradient + range.lowerBound
+        let gradient = Self.sum(gradients, range, scratch.gradient)
+        let places = partition == nil ? [] : self.parts(range)
+        var pointers: [UnsafeRawPointer?] = [], codes: [Int32] = [], slots: [Int] = []
         for (slot, member) in members.enumerated() {
             if case .lowRank(let factors) = member.block.form, partition == nil {
                 // Rows are not cut: the first run takes the whole product.
-                if range.lowerBound == 0 { sums[slot * parts] = factors.inner(gradient) }
+                if range.lowerBound == 0 { sums[slot * parts] = gradients.reduce(0) { $0 + factors.inner($1) } }
                 continue
             }
             let target = scratch.run(slot)
             try member.block.withRun(range, base: base, scratch: target) { raw, code in
-                guard let partition else {
-                    sums[slot * parts] = zoo_vector_dot(part, own, raw, code, count)
+                guard partition != nil else {
+                    // Pointers into tensors stay valid: the members own them.
+                    pointers.append(raw)
+                    codes.append(code)
+                    slots.append(slot)
                     return
                 }
                 zoo_convert(raw, code, count, target, own)
                 for index in 0..<count {
-                    sums[slot * parts + partition.part(key, range.lowerBound + index)] +=
-                        Double(part[index]) * Double(target[index])
+                    sums[slot * parts + Int(places[index])] += Double(gradient[index]) * Double(target[index])
                 }
             }
         }
+        var dots = [Double](repeating: 0, count: slots.count)
+        zoo_vector_dots(gradient, own, pointers, codes, slots.count, count, &dots)
+        for (slot, dot) in zip(slots, dots) { sums[slot * parts] = dot }
         return sums
+    }
+
+    /// The sum of arrays on a range: in place where there is one.
+    private static func sum<Scalar: CoefficientScalar>(
+        _ arrays: [UnsafePointer<Scalar>], _ range: Range<Int>, _ scratch: UnsafeMutablePointer<Scalar>
+    ) -> UnsafePointer<Scalar> {
+        guard arrays.count > 1 else { return arrays[0] + range.lowerBound }
+        let type = Scalar.kernelType.rawValue
+        zoo_weighted_sum(
+            arrays.map { UnsafeRawPointer($0 + range.lowerBound) }, arrays.map { _ in type }, arrays.map { _ in 1 },
+            arrays.count, range.count, scratch, type, Scalar.dtype == .float64)
+        return UnsafePointer(scratch)
     }
 
     /// Lets mapped pages of a run leave memory.
@@ -110,13 +136,19 @@ struct BlockComposer: Sendable {
     }
 }
 
-/// Memory for runs of operands that are computed, one per operand.
+/// Memory for runs of operands that are computed, one per operand, and of gradients; taken when it is asked for.
 final class RunScratch<Scalar: CoefficientScalar> {
-    private let block: ScalarBlock<Scalar>
+    private let operands: Int
+    private let length: Int
+    private lazy var block = ScalarBlock<Scalar>(sizes: [Int](repeating: length, count: operands + 1))
 
     init(_ operands: Int, length: Int = BlockComposer.runLength) {
-        block = ScalarBlock(sizes: [Int](repeating: length, count: max(1, operands)))
+        self.operands = operands
+        self.length = length
     }
 
     func run(_ slot: Int) -> UnsafeMutablePointer<Scalar> { block.pointers[slot] }
+
+    /// For the sum of gradients.
+    var gradient: UnsafeMutablePointer<Scalar> { block.pointers[operands] }
 }

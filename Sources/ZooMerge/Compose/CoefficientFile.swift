@@ -43,6 +43,8 @@ public struct CoefficientFile: Sendable, Hashable {
     public var excluded: [String] = []
     /// Batch-norm statistics stay those of the base instead of following.
     public var keepsStatistics = false
+    /// Batch-norm statistics were recomputed on data after learning: the network does not follow from the file alone.
+    public var recomputesStatistics = false
     /// Extents of one input of the network.
     public var inputShape: [Int] = []
     /// `[vectors, blocks, K]`, flat.
@@ -81,6 +83,7 @@ public struct CoefficientFile: Sendable, Hashable {
             ("shared_by_shape", .bool(isSharedByShape)),
             ("tied", .string(ties.rawValue)), ("exclude", .array(excluded.map { .string($0) })),
             ("keeps_statistics", .bool(keepsStatistics)),
+            ("recomputes_statistics", .bool(recomputesStatistics)),
             ("input_shape", .array(inputShape.map { .int(Int64($0)) })),
             ("coef", .array(vectors.indices.map(row))),
         ])
@@ -146,6 +149,7 @@ public struct CoefficientFile: Sendable, Hashable {
         ties = json["tied"]?.string.flatMap(CoefficientGroups.TiePolicy.init) ?? .refuse
         excluded = json["exclude"]?.array?.compactMap(\.string) ?? []
         keepsStatistics = json["keeps_statistics"]?.bool ?? false
+        recomputesStatistics = json["recomputes_statistics"]?.bool ?? false
         inputShape = json["input_shape"]?.array?.compactMap(\.int) ?? []
         if let chosen = json["selection"]?.object {
             let places = Dictionary(blocks.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })

@@ -113,9 +113,18 @@ public struct CoefficientGroups: Sendable, Hashable {
         let first = row.startIndex
         if let group = groupOf[name] { return Array(row[first + group * parts..<first + (group + 1) * parts]) }
         guard isBuffer else { return [0] }
-        let followed = followed[name].map { row[first + $0 * parts..<first + ($0 + 1) * parts] } ?? row
-        return [followed.isEmpty ? 0 : followed.reduce(0, +) / Double(followed.count)]
+        let leading = row[first...][leaders(of: name, parts: parts).shifted(by: first)]
+        return [leading.isEmpty ? 0 : leading.reduce(0, +) / Double(leading.count)]
     }
+
+    /// The places in a vector's `[groups × K]` whose mean a buffer follows.
+    package func leaders(of name: String, parts: Int) -> Range<Int> {
+        followed[name].map { $0 * parts..<($0 + 1) * parts } ?? 0..<names.count * parts
+    }
+}
+
+extension Range<Int> {
+    fileprivate func shifted(by offset: Int) -> Range<Int> { lowerBound + offset..<upperBound + offset }
 }
 
 extension CoefficientGroups {

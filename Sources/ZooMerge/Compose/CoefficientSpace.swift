@@ -42,6 +42,11 @@ package final class CoefficientSpace<Scalar: CoefficientScalar> {
     private var composers: [BlockComposer?] = []
     private var activePlaces: [[Int]] = []
     private let jobs: Int
+    /// Whether pages of files are given back after each run: where vectors are streamed and do not just fit.
+    private var isReleasing = false
+    /// Bytes of streamed vectors that may stay in memory: giving pages back and faulting them in again takes longer than
+    /// small networks' steps.
+    private static var residentLimit: Int { 1 << 24 }
 
     /// Reads what is needed.
     ///
@@ -74,8 +79,9 @@ package final class CoefficientSpace<Scalar: CoefficientScalar> {
         isZero = [Bool](repeating: true, count: operands.count)
         let total = sizes.reduce(0, +) * operands.count
         // Waking a thread costs more than a small network's whole pass.
-        self.jobs = total > 1 << 21 ? jobs : 1
+        self.jobs = total > 1 << 20 ? jobs : 1
         for place in infos.indices { try open(place, selection) }
+        isReleasing = storage == .streamed && wholeByteCount > Self.residentLimit
         try start()
     }
 
@@ -87,9 +93,9 @@ package final class CoefficientSpace<Scalar: CoefficientScalar> {
         (vector * groups.names.count + group) * parts + part
     }
 
-    /// Whether a tensor's gradient matters: it is learned and an operand moves it.
+    /// Whether a tensor's gradient matters: an operand moves it with a coefficient of its own, or one that it follows.
     package func needsGradient(_ place: Int) -> Bool {
-        groups.group(of: names[place]) != nil && !activePlaces[place].isEmpty
+        (groups.group(of: names[place]) != nil || isBuffer[place]) && !activePlaces[place].isEmpty
     }
 
     private func open(_ place: Int, _ selection: [Set<Int>]?) throws {
@@ -150,32 +156,54 @@ package final class CoefficientSpace<Scalar: CoefficientScalar> {
 
     /// θ₀ everywhere.
     private func start() throws {
-        for place in names.indices { try compose(place, [Double](repeating: 0, count: count)) }
+        let zeros = [Double](repeating: 0, count: count)
+        for piece in pieces(Array(names.indices)) { try compose(piece, zeros) }
     }
 
     // MARK: θ
 
+    /// Some runs of one tensor: what a thread takes at a time.
+    private struct Piece: Sendable {
+        var place: Int
+        var runs: ArraySlice<Range<Int>>
+    }
+
+    /// Runs that a thread takes at a time: enough work to be worth handing out, little enough to share evenly.
+    private static var pieceLength: Int { 8 }
+
+    private func pieces(_ places: [Int]) -> [Piece] {
+        places.flatMap { place in
+            let runs = BlockComposer.runs(sizes[place])
+            return stride(from: 0, to: runs.count, by: Self.pieceLength).map { start in
+                Piece(place: place, runs: runs[start..<min(runs.count, start + Self.pieceLength)])
+            }
+        }
+    }
+
     /// Writes θ(C) to `theta`.
     package func compose(_ values: [Double]) throws {
         precondition(values.count == count)
-        let moving = names.indices.filter { !activePlaces[$0].isEmpty }
+        let pieces = pieces(names.indices.filter { !activePlaces[$0].isEmpty })
         let unchecked = UncheckedBox(self)
-        try Parallel.forEach(count: moving.count, jobs: jobs) { try unchecked.value.compose(moving[$0], values) }
+        // Backwards: what the last gradient was multiplied with last is still in the cache.
+        try Parallel.forEach(count: pieces.count, jobs: jobs) { slot in
+            try unchecked.value.compose(pieces[pieces.count - 1 - slot], values)
+        }
     }
 
-    private func compose(_ place: Int, _ values: [Double]) throws {
-        let composer = try opened(place)
+    private func compose(_ piece: Piece, _ values: [Double]) throws {
+        let place = piece.place, composer = try opened(place)
         let own = composer.members.map { coefficients(place, $0.place, values) }
         let scratch = RunScratch<Scalar>(composer.members.count, length: min(sizes[place], BlockComposer.runLength))
         let target = theta.pointers[place]
-        for range in BlockComposer.runs(sizes[place]) {
+        for range in piece.runs {
             try composer.compose(
                 range, own, scratch: scratch, into: target + range.lowerBound, type: Scalar.kernelType)
-            if storage == .streamed { composer.release(range) }
-        }
-        // A variance is no free parameter: extrapolation must not make it negative.
-        if isBuffer[place], names[place].hasSuffix("running_var") {
-            for index in 0..<sizes[place] where target[index] < 0 { target[index] = 0 }
+            if isReleasing { composer.release(range) }
+            // A variance is no free parameter: extrapolation must not make it negative.
+            if isBuffer[place], names[place].hasSuffix("running_var") {
+                for index in range where target[index] < 0 { target[index] = 0 }
+            }
         }
     }
 
@@ -190,37 +218,44 @@ package final class CoefficientSpace<Scalar: CoefficientScalar> {
 
     /// Adds the gradient by coefficients to `sums`.
     ///
-    /// - Parameter gradients: ∂L/∂θ by place; nil where there is none.
-    package func project(_ gradients: [UnsafePointer<Scalar>?], into sums: inout [Double]) throws {
+    /// - Parameter gradients: arrays whose sum is ∂L/∂θ, by place; nil where there is none.
+    package func project(_ gradients: [[UnsafePointer<Scalar>]?], into sums: inout [Double]) throws {
         precondition(sums.count == count)
-        let places = names.indices.filter { gradients[$0] != nil && needsGradient($0) }
+        let pieces = pieces(names.indices.filter { gradients[$0] != nil && needsGradient($0) })
         let unchecked = UncheckedBox((self, gradients))
-        let found = try Parallel.map(count: places.count, jobs: jobs) { slot in
+        let found = try Parallel.map(count: pieces.count, jobs: jobs) { slot in
             let (space, gradients) = unchecked.value
-            guard let gradient = gradients[places[slot]] else { return [Double]() }
-            return try space.products(places[slot], gradient)
+            return try gradients[pieces[slot].place].map { try space.products(pieces[slot], $0) } ?? []
         }
-        for (slot, products) in found.enumerated() {
-            let place = places[slot]
-            guard let group = groups.group(of: names[place]) else { continue }
-            for (member, vector) in activePlaces[place].enumerated() {
-                for part in 0..<parts {
-                    sums[self.place(vector: vector, group: group, part: part)] += products[member * parts + part]
+        for (piece, runs) in zip(pieces, found) {
+            let name = names[piece.place], group = groups.group(of: name)
+            let leaders = groups.leaders(of: name, parts: parts)
+            for products in runs {
+                for (member, vector) in activePlaces[piece.place].enumerated() {
+                    if let group {
+                        let first = place(vector: vector, group: group)
+                        for part in 0..<parts { sums[first + part] += products[member * parts + part] }
+                    } else {
+                        // What follows a mean: each coefficient has its share.
+                        let first = place(vector: vector, group: 0)
+                        for leader in leaders {
+                            sums[first + leader] += products[member * parts] / Double(leaders.count)
+                        }
+                    }
                 }
             }
         }
     }
 
-    private func products(_ place: Int, _ gradient: UnsafePointer<Scalar>) throws -> [Double] {
-        let composer = try opened(place)
-        let scratch = RunScratch<Scalar>(composer.members.count, length: min(sizes[place], BlockComposer.runLength))
-        var sums = [Double](repeating: 0, count: composer.members.count * parts)
-        for range in BlockComposer.runs(sizes[place]) {
-            let run = try composer.products(range, gradient, scratch: scratch, parts: parts)
-            for index in sums.indices { sums[index] += run[index] }
-            if storage == .streamed { composer.release(range) }
+    /// For each run of a piece the products of its members, one per part.
+    private func products(_ piece: Piece, _ gradients: [UnsafePointer<Scalar>]) throws -> [[Double]] {
+        let composer = try opened(piece.place)
+        let scratch = RunScratch<Scalar>(
+            composer.members.count, length: min(sizes[piece.place], BlockComposer.runLength))
+        return try piece.runs.map { range in
+            defer { if isReleasing { composer.release(range) } }
+            return try composer.products(range, gradients, scratch: scratch, parts: parts)
         }
-        return sums
     }
 }
 

@@ -1,3 +1,4 @@
+import Synchronization
 import ZooAutodiff
 import ZooBase
 import ZooNN
@@ -15,7 +16,7 @@ package enum SampleLoss: Hashable, Sendable {
 }
 
 /// A batch as programs read it.
-package struct ComposeBatch<Scalar: CoefficientScalar> {
+package struct ComposeBatch<Scalar: CoefficientScalar>: Sendable {
     package var inputs: [Scalar] = []
     package var labels: [Int32] = []
     package var weights: [Scalar] = []
@@ -39,6 +40,24 @@ package struct ComposeBatch<Scalar: CoefficientScalar> {
             weights.append(Scalar(weight))
         }
     }
+
+    /// `share` samples from `first` on, filled up with the first sample of all at weight zero.
+    func part(_ first: Int, _ share: Int, _ sampleSize: Int, _ classes: Int) -> ComposeBatch {
+        let taken = max(0, min(share, count - first)), missing = share - taken
+        guard missing > 0 || first > 0 else { return self }
+        var part = ComposeBatch()
+        if taken > 0 {
+            part.inputs = Array(inputs[first * sampleSize..<(first + taken) * sampleSize])
+            part.weights = Array(weights[first..<first + taken])
+            part.labels = Array(labels[first..<first + taken])
+            part.targets = Array(targets[first * classes..<(first + taken) * classes])
+        }
+        for _ in 0..<missing { part.inputs += inputs[..<sampleSize] }
+        part.weights += [Scalar](repeating: 0, count: missing)
+        part.labels += [Int32](repeating: 0, count: missing)
+        part.targets += [Scalar](repeating: 0, count: missing * classes)
+        return part
+    }
 }
 
 /// The compiled programs of one network at composed weights: losses with their gradients by weights, and logits.
@@ -53,20 +72,38 @@ package final class ComposedNetwork<Scalar: CoefficientScalar> {
     package let batch: Int
     /// Bytes of the programs' arenas.
     package private(set) var arenaByteCount = 0
-    private let padded: Int
     private let evaluated: Int
     private let sampleSize: Int
     private let graph: ArchitectureGraph
     private let tensors: [TensorInfo]
-    private var gradients: [SampleLoss: (executor: Executor<Scalar>, outputs: [Int?])] = [:]
-    private let forward: ExecutorPool<Scalar>
-    private let loss: SampleLoss
+    private let jobs: Int
+    private let splits: Bool
+    private var gradients: [SampleLoss: Gradient] = [:]
+    private let forward: CompiledProgram<Scalar>
+    /// Teams for logits that nobody uses now; kept, so that arenas are allocated once.
+    private let idle = Mutex<[ExecutorTeam<Scalar>]>([])
+
+    /// The gradient of one loss.
+    private struct Gradient {
+        /// One executor for each part of the batch.
+        var team: ExecutorTeam<Scalar>
+        /// Samples of a part.
+        var share: Int
+        /// For each tensor the place of its gradient among the outputs.
+        var outputs: [Int?]
+    }
+
+    /// From this many multiplications on a batch is run in two halves: a thread wakes up in the time of some millions.
+    private static var worthSplitting: Int { 1 << 24 }
 
     /// Prepares programs; gradients are compiled by `compile`.
     ///
+    /// - Parameters:
+    ///   - jobs: threads; results do not depend on them.
+    ///   - splits: whether the gradient of a costly batch may come in two parts.
     /// - Throws: `mismatch` when graph and weights do not fit together; `unsupported` for networks that read tokens.
     package init(
-        _ graph: ArchitectureGraph, tensors: [TensorInfo], batch: Int, loss: SampleLoss = .crossEntropy
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], batch: Int, jobs: Int = 1, splits: Bool = false
     ) throws {
         guard let input = graph.inputs.first, graph.inputs.count == 1, input.kind != .tokens else {
             throw ZooError(
@@ -76,9 +113,8 @@ package final class ComposedNetwork<Scalar: CoefficientScalar> {
         self.graph = graph
         self.tensors = tensors
         self.batch = batch
-        self.loss = loss
-        // Kernels hold samples in lanes of 16; the rest is filled up with samples of weight zero.
-        padded = (batch + 15) / 16 * 16
+        self.jobs = jobs
+        self.splits = splits
         evaluated = Evaluator.defaultBatch
         sampleSize = input.shape.reduce(1, *)
         let lowered = try LoweredGraph(graph, tensors: tensors, batch: evaluated)
@@ -86,8 +122,8 @@ package final class ComposedNetwork<Scalar: CoefficientScalar> {
         classes = logits.shape.dimensions.last ?? 0
         let program = lowered.builder.build([("logits", logits)])
         names = program.inputs(.parameter).map(\.name)
-        forward = ExecutorPool(Scalar.compile(program))
-        arenaByteCount = forward.compiled.arenaBytes
+        forward = Scalar.compile(program)
+        arenaByteCount = forward.arenaBytes
     }
 
     /// The tensors' names as programs bind them, without compiling one.
@@ -97,16 +133,32 @@ package final class ComposedNetwork<Scalar: CoefficientScalar> {
 
     /// Compiles the gradient of a loss in the tensors for which `isNeeded` holds.
     package func compile(_ loss: SampleLoss, isNeeded: (Int) -> Bool) throws {
-        let lowered = try LoweredGraph(graph, tensors: tensors, batch: padded)
+        // Kernels hold samples in lanes of 16; the rest is filled up with samples of weight zero.
+        var share = (batch + 15) / 16 * 16, parts = 1
+        var (program, places) = try gradientProgram(loss, batch: share, isNeeded)
+        if splits, share >= 32, program.multiplicationCount >= Self.worthSplitting {
+            parts = 2
+            share = (batch + 31) / 32 * 16
+            (program, places) = try gradientProgram(loss, batch: share, isNeeded)
+        }
+        let team = ExecutorTeam(Scalar.compile(program), count: parts)
+        arenaByteCount += parts * team.compiled.arenaBytes
+        gradients[loss] = Gradient(team: team, share: share, outputs: places)
+    }
+
+    private func gradientProgram(
+        _ loss: SampleLoss, batch: Int, _ isNeeded: (Int) -> Bool
+    ) throws -> (Program, [Int?]) {
+        let lowered = try LoweredGraph(graph, tensors: tensors, batch: batch)
         let b = lowered.builder
         let logits = try lowered.output("logits", of: graph)
         let losses: Value =
             switch loss {
-            case .crossEntropy: try b.crossEntropy(logits, labels: b.indices("labels", [padded]))
+            case .crossEntropy: try b.crossEntropy(logits, labels: b.indices("labels", [batch]))
             case .targets: try b.crossEntropy(logits, targets: b.data("targets", logits.shape))
-            case .entropy: try b.reshape(b.entropy(logits), [padded])
+            case .entropy: try b.reshape(b.entropy(logits), [batch])
             }
-        let total = try b.sum(b.multiply(losses, b.data("weights", [padded])))
+        let total = try b.sum(b.multiply(losses, b.data("weights", [batch])))
         var outputs: [(name: String, value: Value)] = [("losses", losses)]
         var places: [Int?] = []
         let wanted = lowered.parameters.indices.filter(isNeeded)
@@ -119,29 +171,38 @@ package final class ComposedNetwork<Scalar: CoefficientScalar> {
             places.append(outputs.count)
             outputs.append((lowered.parameters[place].name, found[slot]))
         }
-        let compiled = Scalar.compile(b.build(outputs))
-        arenaByteCount += compiled.arenaBytes
-        gradients[loss] = (compiled.makeExecutor(), places)
+        return (b.build(outputs), places)
     }
 
-    /// Runs a batch; `body` gets each sample's loss and ∂(Σ wᵢ ℓᵢ)/∂θ by place, valid during the call.
+    /// Runs a batch; `body` gets each sample's loss and the parts whose sum is ∂(Σ wᵢ ℓᵢ)/∂θ by place, valid during
+    /// the call.
     package func evaluate<R>(
         _ loss: SampleLoss, _ theta: [UnsafePointer<Scalar>], _ batch: ComposeBatch<Scalar>,
-        _ body: (_ losses: [Double], _ gradients: [UnsafePointer<Scalar>?]) throws -> R
+        _ body: (_ losses: [Double], _ gradients: [[UnsafePointer<Scalar>]?]) throws -> R
     ) throws -> R {
-        guard let (executor, outputs) = gradients[loss] else { throw ZooError(.internal, "no gradient of \(loss)") }
-        let count = batch.count, missing = padded - count
-        guard count > 0, missing >= 0 else { throw ZooError(.internal, "\(count) samples for a batch of \(padded)") }
-        let first = batch.inputs[..<sampleSize]
-        let inputs = missing == 0 ? batch.inputs : batch.inputs + (0..<missing).flatMap { _ in first }
-        let weights = batch.weights + [Scalar](repeating: 0, count: missing)
-        let labels = batch.labels + [Int32](repeating: 0, count: missing)
-        let targets = batch.targets + [Scalar](repeating: 0, count: loss == .targets ? missing * classes : 0)
-        try executor.bind(parameters: theta)
-        try inputs.withUnsafeBufferPointer { x in
-            try weights.withUnsafeBufferPointer { w in
-                try labels.withUnsafeBufferPointer { y in
-                    try targets.withUnsafeBufferPointer { t in
+        guard let gradient = gradients[loss] else { throw ZooError(.internal, "no gradient of \(loss)") }
+        let team = gradient.team, share = gradient.share, count = batch.count
+        guard count > 0, count <= share * team.members.count else {
+            throw ZooError(.internal, "\(count) samples for a batch of \(share * team.members.count)")
+        }
+        try team.bind(parameters: theta, jobs: jobs)
+        let (size, targets) = (sampleSize, loss == .targets ? classes : 0)
+        try Parallel.forEach(count: team.members.count, jobs: jobs) { part in
+            let own = batch.part(part * share, share, size, targets)
+            try Self.run(team.members[part], loss, own)
+        }
+        let losses = team.members.flatMap { $0.output(0).map { Double($0) } }.prefix(count)
+        let found = gradient.outputs.map { place in
+            place.map { place in team.members.compactMap { $0.output(place).baseAddress } }
+        }
+        return try body(Array(losses), found)
+    }
+
+    private static func run(_ executor: Executor<Scalar>, _ loss: SampleLoss, _ batch: ComposeBatch<Scalar>) throws {
+        try batch.inputs.withUnsafeBufferPointer { x in
+            try batch.weights.withUnsafeBufferPointer { w in
+                try batch.labels.withUnsafeBufferPointer { y in
+                    try batch.targets.withUnsafeBufferPointer { t in
                         guard let x = x.baseAddress, let w = w.baseAddress, let y = y.baseAddress else { return }
                         switch loss {
                         case .crossEntropy: try executor.run(reals: [x, w], indices: [y])
@@ -152,53 +213,89 @@ package final class ComposedNetwork<Scalar: CoefficientScalar> {
                 }
             }
         }
-        let losses = executor.output(0).prefix(count).map { Double($0) }
-        return try body(losses, outputs.map { place in place.flatMap { executor.output($0).baseAddress } })
     }
 
-    /// Logits of samples, `[samples, classes]`; called with one batch after the other.
+    /// Logits of samples, `[samples, classes]`; `body` is called with one sample after the other.
     package func logits(
         _ theta: [UnsafePointer<Scalar>], inputs: [Scalar], count: Int,
         _ body: (Int, UnsafeBufferPointer<Scalar>) -> Void
     ) throws {
-        try forward.withExecutor { executor in
-            try executor.bind(parameters: theta)
-            for start in stride(from: 0, to: count, by: evaluated) {
-                try Cancellation.check()
-                let taken = min(evaluated, count - start)
-                var run = Array(inputs[start * sampleSize..<(start + taken) * sampleSize])
-                let first = run[..<sampleSize]
-                for _ in taken..<evaluated { run += first }
-                try run.withUnsafeBufferPointer { x in
-                    guard let x = x.baseAddress else { return }
-                    try executor.run(reals: [x])
-                }
-                let logits = executor.output(0)
-                for slot in 0..<taken {
-                    body(start + slot, UnsafeBufferPointer(rebasing: logits[slot * classes..<(slot + 1) * classes]))
-                }
+        let size = sampleSize
+        let found = try logits(theta, count: count) { places, target in
+            inputs.withUnsafeBufferPointer { all in
+                guard let start = all.baseAddress else { return }
+                target.update(from: start + places.lowerBound * size, count: places.count * size)
+            }
+        }
+        found.withUnsafeBufferPointer { all in
+            for place in 0..<count {
+                body(place, UnsafeBufferPointer(rebasing: all[place * classes..<(place + 1) * classes]))
             }
         }
     }
 
-    /// Loss and accuracy on samples.
-    ///
-    /// - Throws: `mismatch` for labels without a logit.
-    package func evaluation(_ theta: [UnsafePointer<Scalar>], _ samples: Samples) throws -> Evaluation {
-        if let label = samples.labels.max(), label >= classes {
-            throw ZooError(.mismatch, "label \(label) in the data set; the network has \(classes) classes")
-        }
-        var total = Evaluation(loss: 0, correctCount: 0, count: samples.count)
-        let inputs = (samples.inputs as? [Scalar]) ?? samples.inputs.map { Scalar($0) }
-        try logits(theta, inputs: inputs, count: samples.count) { place, row in
-            let row = row.map { Float($0) }
-            row.withUnsafeBufferPointer { row in
-                let best = Evaluator.argmax(row), label = Int(samples.labels[place])
-                total.loss += Evaluator.crossEntropy(row, label: label, best: best)
-                if best == label { total.correctCount += 1 }
+    /// Logits of `count` samples, which `gather` copies range by range.
+    private func logits(
+        _ theta: [UnsafePointer<Scalar>], count: Int,
+        gather: @Sendable (Range<Int>, UnsafeMutablePointer<Scalar>) -> Void
+    ) throws -> [Scalar] {
+        let rounds = (count + evaluated - 1) / evaluated
+        let isWorth = forward.program.multiplicationCount * rounds >= Self.worthSplitting
+        let team =
+            idle.withLock { $0.popLast() } ?? ExecutorTeam(forward, count: isWorth ? max(1, min(jobs, rounds)) : 1)
+        defer { idle.withLock { $0.append(team) } }
+        try team.bind(parameters: theta, jobs: jobs)
+        let (workers, size, evaluated, classes) = (team.members.count, sampleSize, evaluated, classes)
+        var found = [Scalar](repeating: 0, count: count * classes)
+        try found.withUnsafeMutableBufferPointer { found in
+            guard let start = found.baseAddress else { return }
+            let target = UncheckedBox(start)
+            try Parallel.forEach(count: workers, jobs: jobs) { worker in
+                // Places past the last sample hold what was there: each sample's logits are its own.
+                var run = [Scalar](repeating: 0, count: evaluated * size)
+                for round in stride(from: worker, to: rounds, by: workers) {
+                    try Cancellation.check()
+                    let places = round * evaluated..<min(count, (round + 1) * evaluated)
+                    run.withUnsafeMutableBufferPointer { run in
+                        if let run = run.baseAddress { gather(places, run) }
+                    }
+                    try run.withUnsafeBufferPointer { x in
+                        guard let x = x.baseAddress else { return }
+                        try team.members[worker].run(reals: [x])
+                    }
+                    guard let logits = team.members[worker].output(0).baseAddress else { continue }
+                    (target.value + places.lowerBound * classes).update(from: logits, count: places.count * classes)
+                }
             }
         }
-        total.loss /= Double(samples.count)
-        return total
+        return found
+    }
+
+    /// Loss and accuracy on sets of samples.
+    ///
+    /// - Throws: `mismatch` for labels without a logit.
+    package func evaluations(_ theta: [UnsafePointer<Scalar>], _ sets: [Samples]) throws -> [Evaluation] {
+        for samples in sets { try samples.check(classes: classes) }
+        let owners = sets.enumerated().flatMap { set, samples in (0..<samples.count).map { (set, $0) } }
+        let size = sampleSize
+        let found = try logits(theta, count: owners.count) { places, target in
+            for (slot, place) in places.enumerated() {
+                let (set, sample) = owners[place]
+                sets[set].inputs.withUnsafeBufferPointer { inputs in
+                    for index in 0..<size { target[slot * size + index] = Scalar(inputs[sample * size + index]) }
+                }
+            }
+        }
+        var totals = sets.map { Evaluation(loss: 0, correctCount: 0, count: $0.count) }
+        for (place, (set, sample)) in owners.enumerated() {
+            let row = found[place * classes..<(place + 1) * classes].map { Float($0) }
+            row.withUnsafeBufferPointer { row in
+                let best = Evaluator.argmax(row), label = Int(sets[set].labels[sample])
+                totals[set].loss += Evaluator.crossEntropy(row, label: label, best: best)
+                if best == label { totals[set].correctCount += 1 }
+            }
+        }
+        for set in totals.indices { totals[set].loss /= Double(sets[set].count) }
+        return totals
     }
 }

@@ -63,7 +63,8 @@ package final class CompositionProblem<Scalar: CoefficientScalar> {
                 TensorInfo(name: $0.name, dtype: $0.dtype, shape: head[$0.name]?.shape ?? $0.shape)
             }
             if known[fitted] == nil {
-                let network = try ComposedNetwork<Scalar>(graph, tensors: fitted, batch: batch)
+                let network = try ComposedNetwork<Scalar>(
+                    graph, tensors: fitted, batch: batch, jobs: jobs, splits: true)
                 for loss in losses {
                     try network.compile(loss) { space.needsGradient($0) && head[names[$0]] == nil }
                 }
@@ -161,9 +162,10 @@ package final class CompositionProblem<Scalar: CoefficientScalar> {
     /// Loss and accuracy of the composed network on the samples of tasks.
     package func evaluations(_ values: [Double], _ tasks: [Samples]) throws -> [Evaluation] {
         try space.compose(values)
-        return try tasks.enumerated().map { task, samples in
+        guard hasOwnHeads else { return try networks[heads[0].network].evaluations(pointers(heads[0]), tasks) }
+        return try tasks.enumerated().flatMap { task, samples in
             let head = head(task)
-            return try networks[head.network].evaluation(pointers(head), samples)
+            return try networks[head.network].evaluations(pointers(head), [samples])
         }
     }
 

@@ -63,7 +63,7 @@ public struct WeightTraining {
                     throw ZooError(.numeric, "the loss of step \(number + 1) of training weights is not finite")
                 }
                 for (slot, place) in trained.enumerated() {
-                    guard let gradient = gradients[place] else { continue }
+                    guard let gradient = gradients[place]?.first else { continue }
                     Self.step(
                         theta.pointers[place], gradient, &first[slot], &second[slot], rate: rate,
                         decay: Float(options.weightDecay), number: number + 1)

@@ -100,9 +100,7 @@ private final class FisherRun: Sendable {
         let b = lowered.builder
         let logits = try lowered.output("logits", of: graph)
         classes = logits.shape.dimensions.last ?? 0
-        if kind == .empirical, let label = samples.labels.max(), label >= classes {
-            throw ZooError(.mismatch, "label \(label) in the data set; the network has \(classes) classes")
-        }
+        if kind == .empirical { try samples.check(classes: classes, for: "the empirical Fisher") }
         let labels = b.indices("labels", [1])
         let loss = try b.crossEntropy(logits, labels: labels)
         let trained = Set(graph.trainableNames)

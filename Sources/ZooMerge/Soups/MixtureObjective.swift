@@ -21,7 +21,6 @@ final class MixtureObjective {
     ///
     /// - Throws: `mismatch` when graph, weights and samples do not fit together.
     init(_ graph: ArchitectureGraph, tensors: [TensorInfo], samples: Samples, batch: Int) throws {
-        guard !samples.labels.isEmpty else { throw ZooError(.mismatch, "the data set has no labels") }
         self.samples = samples
         // Kernels hold samples in lanes of 16; the rest of a batch is filled up with samples of weight zero.
         self.batch = min(batch, samples.count)
@@ -30,9 +29,7 @@ final class MixtureObjective {
         let b = lowered.builder
         let logits = try lowered.output("logits", of: graph)
         let classes = logits.shape.dimensions.last ?? 0
-        if let label = samples.labels.max(), label >= classes {
-            throw ZooError(.mismatch, "label \(label) in the data set; the network has \(classes) classes")
-        }
+        try samples.check(classes: classes, for: "a learned mixture")
         let beta = b.parameter("β", [])
         let scaled = try b.multiply(logits, b.broadcast(beta, to: logits.shape))
         let loss = try b.average(

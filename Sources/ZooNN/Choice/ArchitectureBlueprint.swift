@@ -22,6 +22,7 @@ public struct ArchitectureBlueprint: Sendable, Hashable {
         ],
         "resnet": ["width", "blocks", "bottleneck", "stem", "input", "classes"],
         "mlp": ["hidden", "activation", "bias", "input", "classes"],
+        "vit": ["patch", "dim", "depth", "heads", "mlp_ratio", "activation", "eps", "input", "classes"],
     ]
 
     /// A network of a family.
@@ -32,7 +33,8 @@ public struct ArchitectureBlueprint: Sendable, Hashable {
     ///     padding: [2, 2, 0]
     ///     pool: [true, false, false]
     ///     hidden: 20
-    ///     activation: tanh
+    ///     activation: tanh           family: vit
+    ///                                patch: 2, dim: 32, depth: 2, heads: 4, mlp_ratio: 4
     ///
     /// - Parameters:
     ///   - inputShape: extents of a sample; `input` among the numbers wins.
@@ -59,6 +61,7 @@ public struct ArchitectureBlueprint: Sendable, Hashable {
         switch family {
         case "small-cnn": graph = try Self.smallCNN(name, reader, input, outputs, &sizes)
         case "resnet": graph = try Self.resNet(name, reader, input, outputs, &sizes)
+        case "vit": graph = try Self.visionTransformer(name, reader, input, outputs, &sizes)
         default: graph = try Self.perceptron(name, reader, input, outputs, &sizes)
         }
         self.graph = graph
@@ -193,8 +196,17 @@ struct BlueprintNumbers {
         return number
     }
 
-    func activation() throws -> ActivationKind {
+    func number(_ key: String, default fallback: Double, in range: ClosedRange<Double>) throws -> Double {
+        guard let value = numbers[key] else { return fallback }
+        guard let number = value.double, range.contains(number) else {
+            throw fault("'\(key)' must be a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    func activation(default fallback: ActivationKind? = nil) throws -> ActivationKind {
         let known = ActivationKind.allCases.map(\.rawValue)
+        if numbers["activation"] == nil, let fallback { return fallback }
         guard let word = numbers["activation"]?.string else { throw fault("'activation' is missing") }
         guard let kind = ActivationKind(alias: word) else {
             throw ZooError(
@@ -211,7 +223,10 @@ struct ParameterSizes {
 
     mutating func add(_ prefix: String, outputs: Int, kernel: Int = 1) { layers[prefix] = (outputs, kernel) }
 
-    /// Names, types and shapes of all tensors of a graph of convolutions, linear layers, batch norm and pooling.
+    /// Names, types and shapes of all tensors of a graph of convolutions, linear layers, norms, pooling and tokens of
+    /// an image.
+    ///
+    /// A module's own tensors come before those of its parts in a `state_dict()`, so names without a dot come first.
     ///
     /// - Throws: `usage` where an image gets smaller than a kernel.
     func tensors(of graph: ArchitectureGraph) throws -> [TensorInfo] {
@@ -229,13 +244,16 @@ struct ParameterSizes {
                 case (.linear, "weight"): extents = [layers[node.name]?.outputs ?? 1, x.last ?? 1]
                 case (_, "num_batches_tracked"): extents = []
                 case (.batchNorm, _): extents = [x[0]]
+                case (.layerNorm, _): extents = [x.last ?? 1]
+                case (.classToken, _): extents = [1, 1, x.last ?? 1]
+                case (.positionEmbedding, _): extents = [1] + x
                 default: extents = [layers[node.name]?.outputs ?? 1]
                 }
                 let type: DType = parameter.role == "num_batches_tracked" ? .int64 : .float32
                 tensors.append(TensorInfo(name: parameter.name, dtype: type, shape: try Shape(validating: extents)))
             }
         }
-        return tensors
+        return tensors.filter { !$0.name.contains(".") } + tensors.filter { $0.name.contains(".") }
     }
 
     private func shape(of node: GraphNode, _ x: [Int]) throws -> [Int] {
@@ -246,8 +264,12 @@ struct ParameterSizes {
         case .maxPool, .averagePool:
             let kernel = node.integer("kernel", default: 2)
             return try [x[0]] + extents(node, x, kernel, stride: node.integer("stride", default: kernel))
-        case .linear: return [layers[node.name]?.outputs ?? 1]
+        case .linear: return x.dropLast() + [layers[node.name]?.outputs ?? 1]
         case .globalAveragePool: return [x[0]]
+        case .tokensFromImage: return [x[1] * x[2], x[0]]
+        case .classToken: return [x[0] + 1, x[1]]
+        case .slice: return x.dropLast() + [node.integer("length", default: 1)]
+        case .selectToken: return [x[1]]
         case .flatten:
             guard let count = GraphShapes.elementCount(x) else {
                 throw ZooError(

@@ -42,12 +42,9 @@ struct ArchitectureFamily: Sendable {
                 ?? [layout["\(prefixes[0]).weight"]?[1] ?? 0]
             // One layer has no activation between layers.
             let activation = try prefixes.count > 1 ? numbers.activation(of: "mlp") : .identity
-            let biases = prefixes.filter { layout.has("\($0).bias") }
-            guard biases.isEmpty || biases.count == prefixes.count else {
-                throw ZooError(.unsupported, "mlp: some layers have a bias and some have none")
-            }
-            return MLP(prefixes: prefixes, inputShape: input, activation: activation, hasBias: !biases.isEmpty)
-                .graph(name)
+            // A layer without a bias beside others that have one lost it; shape inference says so.
+            let hasBias = prefixes.contains { layout.has("\($0).bias") }
+            return MLP(prefixes: prefixes, inputShape: input, activation: activation, hasBias: hasBias).graph(name)
         })
 
     /// A perceptron of coordinates; its names are those of any perceptron, so it must be named.

@@ -76,10 +76,10 @@ struct FamilyNumbers {
     private static let aliases: [String: [String]] = [
         "activation": ["model::nlin", "nlin", "activation", "hidden_act", "activation_function"],
         "dropout": ["model::dropout"],
-        "heads": ["num_attention_heads", "n_head", "num_heads"],
+        "heads": ["model::heads", "num_attention_heads", "n_head", "num_heads"],
         "layer_heads": ["layer_heads"],
         "kv_heads": ["num_key_value_heads"],
-        "eps": ["layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps"],
+        "eps": ["model::eps", "layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps"],
         "rope_theta": ["rope_theta"],
         "pooling": ["pooling"],
     ]

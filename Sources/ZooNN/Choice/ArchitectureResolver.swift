@@ -38,16 +38,20 @@ public struct ArchitectureResolver: Sendable {
         _ request: ArchitectureRequest, explicit: ArchitectureTemplate? = nil
     ) throws -> ChosenArchitecture {
         if let explicit {
+            try Self.check(request.settings, known: explicit.numbers, of: explicit.name)
             return ChosenArchitecture(graph: try explicit.graph(request), reason: "as asked for")
         }
         for key in Self.nameKeys {
             guard let name = request.config[key]?.string, let template = library[name] else { continue }
+            try Self.check(request.settings, known: template.numbers, of: name)
             return ChosenArchitecture(graph: try template.graph(request), reason: "named by the configuration's \(key)")
         }
         let layout = TensorLayout(request.tensors)
         // A family that weights do not give away is taken at the configuration's word.
         if Self.nameKeys.contains(where: { request.config[$0]?.string == ArchitectureFamily.pinn.name }) {
-            let graph = try template(named: ArchitectureFamily.pinn.name).graph(request)
+            let pinn = ArchitectureFamily.pinn
+            try Self.check(request.settings, known: pinn.numbers, of: pinn.name)
+            let graph = try template(named: pinn.name).graph(request)
             return ChosenArchitecture(graph: graph, reason: "named by the configuration")
         }
         let families = ArchitectureFamily.all.filter { $0.matches(layout) }
@@ -58,6 +62,7 @@ public struct ArchitectureResolver: Sendable {
                 .mismatch, "the weights could be of several families: \(names)", hint: "choose with --architecture NAME"
             )
         }
+        try Self.check(request.settings, known: family.numbers, of: family.name)
         let graph = try family.graph(
             Self.nameKeys.lazy.compactMap { request.config[$0]?.string }.first ?? family.name, layout,
             FamilyNumbers(stated: request.settings, config: request.config, inputShape: request.inputShape))
@@ -67,23 +72,20 @@ public struct ArchitectureResolver: Sendable {
     /// No family knows the names: the one file whose graph reads exactly these tensors.
     private func choose(amongFiles request: ArchitectureRequest) throws -> ChosenArchitecture {
         let names = Set(request.tensors.map(\.name))
-        let fitting = library.values.sorted { $0.name < $1.name }.compactMap { template -> ArchitectureGraph? in
+        let fitting = library.values.sorted { $0.name < $1.name }.compactMap {
+            template -> (graph: ArchitectureGraph, numbers: [String])? in
             guard let graph = try? template.graph(request), Set(graph.parameterNames) == names,
                 (try? GraphShapes(graph, tensors: request.tensors)) != nil
             else { return nil }
-            return graph
+            return (graph, template.numbers)
         }
-        guard let graph = fitting.first else {
-            let shown = request.tensors.prefix(3).map { "'\($0.name)' \($0.shape)" }.joined(separator: ", ")
-            throw ZooError(
-                .notFound, "no family and no architecture file has these parameters (\(shown), …)",
-                hint: "describe the network in a file and name it with --architecture FILE")
-        }
+        guard let chosen = fitting.first else { throw misfit(request) }
         guard fitting.count == 1 else {
             throw ZooError(
-                .mismatch, "several architectures fit: \(fitting.map(\.name).joined(separator: ", "))",
+                .mismatch, "several architectures fit: \(fitting.map(\.graph.name).joined(separator: ", "))",
                 hint: "choose with --architecture NAME")
         }
-        return ChosenArchitecture(graph: graph, reason: "the one architecture file with these parameters")
+        try Self.check(request.settings, known: chosen.numbers, of: chosen.graph.name)
+        return ChosenArchitecture(graph: chosen.graph, reason: "the one architecture file with these parameters")
     }
 }

@@ -13,7 +13,7 @@ import ZooBase
 public struct ArchitectureTemplate: Sendable, Hashable {
     /// Its name, as configurations and `--architecture` say it.
     public let name: String
-    private let content: JSONObject
+    let content: JSONObject
 
     /// Takes a file's content.
     ///
@@ -72,7 +72,7 @@ public struct ArchitectureTemplate: Sendable, Hashable {
         }
     }
 
-    private static func references(_ value: JSONValue) -> [String] {
+    static func references(_ value: JSONValue) -> [String] {
         switch value {
         case .string(let text): text.hasPrefix("$") ? [text] : []
         case .array(let elements): elements.flatMap(references)

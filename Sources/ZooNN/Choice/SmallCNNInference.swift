@@ -4,8 +4,10 @@ extension ArchitectureFamily {
     static let smallCNN = ArchitectureFamily(
         name: "small-cnn", numbers: ["activation", "dropout", "input", "padding", "pool"],
         matches: { layout in
-            guard let reading = SmallCNNReading(layout) else { return false }
-            return !reading.kernels.isEmpty
+            guard let reading = SmallCNNReading(layout), !reading.kernels.isEmpty else { return false }
+            return layout.names.allSatisfy {
+                $0.hasPrefix("module_list.") && ($0.hasSuffix("weight") || $0.hasSuffix("bias"))
+            }
         },
         graph: { name, layout, numbers in
             guard let reading = SmallCNNReading(layout) else {
@@ -16,7 +18,8 @@ extension ArchitectureFamily {
             return SmallCNN(
                 inputShape: input, stages: try reading.stages(input, numbers, hasDropout: dropout > 0),
                 activation: try numbers.activation(of: "small-cnn"), dropout: dropout,
-                hasBias: layout.has("module_list.\(reading.modules[0]).bias"), modules: reading.modules
+                // One that lacks its bias beside others that have theirs lost it; shape inference says so.
+                hasBias: reading.modules.contains { layout.has("module_list.\($0).bias") }, modules: reading.modules
             ).graph(name)
         })
 }
@@ -31,14 +34,11 @@ struct SmallCNNReading {
     private let flattened: Int
     private let lastChannels: Int
 
-    /// Nil when the tensors are something else.
+    /// Nil when the weights are something else; other tensors do not matter.
     init?(_ layout: TensorLayout) {
         let weights = layout.names.filter { $0.hasPrefix("module_list.") && $0.hasSuffix(".weight") }
         let numbers = weights.compactMap { Int($0.dropFirst(12).dropLast(7)) }
-        guard numbers.count == weights.count, weights.count >= 3,
-            layout.names.allSatisfy({ $0.hasPrefix("module_list.") && ($0.hasSuffix("weight") || $0.hasSuffix("bias")) }
-            )
-        else { return nil }
+        guard numbers.count == weights.count, weights.count >= 3 else { return nil }
         modules = numbers.sorted()
         let shapes = modules.compactMap { layout["module_list.\($0).weight"] }
         let convolutions = shapes.dropLast(2)

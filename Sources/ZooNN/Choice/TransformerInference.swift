@@ -62,7 +62,8 @@ extension ArchitectureFamily {
         })
 
     static let bert = ArchitectureFamily(
-        name: "bert", numbers: ["heads", "layer_heads", "eps", "activation", "pooling", "position_offset", "normalizes"],
+        name: "bert",
+        numbers: ["heads", "layer_heads", "eps", "activation", "pooling", "position_offset", "normalizes"],
         matches: { layout in
             ["", "bert.", "roberta."].contains { layout.has("\($0)embeddings.word_embeddings.weight") }
         },

@@ -245,7 +245,8 @@ struct Llama {
                 ? [("q_norm", "\(prefix).self_attn.q_norm.weight"), ("k_norm", "\(prefix).self_attn.k_norm.weight")]
                 : [],
             with: [
-                ("eps", .double(eps)), ("heads", .int(Int64(heads[layer]))), ("kv_heads", .int(Int64(keyValueHeads[layer]))),
+                ("eps", .double(eps)), ("heads", .int(Int64(heads[layer]))),
+                ("kv_heads", .int(Int64(keyValueHeads[layer]))),
                 ("causal", .bool(isCausal)),
                 ("rope_theta", .double(ropeTheta)),
             ])

@@ -9,7 +9,7 @@ extension GraphNode {
     private static func minimum(_ key: String, of op: GraphOperator) -> Int? {
         switch (op, key) {
         case (.rmsNorm, "offset"): nil
-        case (_, "padding"), (_, "start"), (_, "offset"), (_, "row"): 0
+        case (_, "padding"), (_, "start"), (_, "offset"), (_, "row"), (_, "axis"): 0
         case (_, "stride"), (_, "dilation"), (_, "groups"), (_, "kernel"), (_, "length"), (_, "heads"), (_, "kv_heads"):
             1
         // Negative ones count from the end.

@@ -38,7 +38,7 @@ public enum GraphOperator: String, Sendable, Hashable, CaseIterable {
     case multiply
     /// `start`, `length` of the last axis.
     case slice
-    /// Inputs one after the other along the last axis.
+    /// Inputs one after the other along `axis`, counted per sample (0 for the channels of an image); the last by default.
     case concat
     /// softmax(q kᵀ/√d + mask) v; inputs q `[T, heads·d]`, k and v `[T, kv_heads·d]`, optionally a mask `[T]`; `heads`,
     /// `kv_heads`, `causal`, `rope_theta` (rotary positions on q and k, halves rotated), `scale`; optional weights
@@ -93,6 +93,7 @@ public enum GraphOperator: String, Sendable, Hashable, CaseIterable {
         case .activation: ["kind", "slope"]
         case .maxPool, .averagePool: ["kernel", "stride", "padding"]
         case .slice: ["start", "length"]
+        case .concat: ["axis"]
         case .attention: ["heads", "kv_heads", "causal", "rope_theta", "scale", "eps"]
         case .selectToken: ["index"]
         case .scale: ["factor"]

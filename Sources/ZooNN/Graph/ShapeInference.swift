@@ -2,6 +2,9 @@ import ZooBase
 import ZooTensor
 
 /// The shapes that a graph gets from the tensors of a state dict, and everything that does not fit.
+///
+/// After a misfit the walk goes on: the tensor is taken as it is, and what it leaves open counts as unknown, so that every
+/// fault is told and none of them twice.
 public struct GraphShapes: Sendable {
     /// Per sample extents of every input and node.
     public private(set) var shapes: [String: [Int]] = [:]
@@ -11,6 +14,11 @@ public struct GraphShapes: Sendable {
     public let unread: [String]
 
     private let parameters: [String: Shape]
+    /// What is known of every input and node: nil for what a fault leaves open, no entry where not even the rank is known.
+    private var known: [String: Extents] = [:]
+
+    private typealias Extents = [Int?]
+    private let readsTokens: Bool
 
     /// Infers all shapes.
     ///
@@ -18,10 +26,11 @@ public struct GraphShapes: Sendable {
     ///   - graph: the architecture.
     ///   - tensors: what the state dict has.
     ///   - sequenceLength: the extent of inputs that the data decide.
-    /// - Throws: `mismatch` listing, together, every missing parameter (with the nearest name there is) and every
-    ///   shape that does not fit.
+    /// - Throws: `mismatch` listing, together, every missing parameter (with the nearest name there is), every shape that
+    ///   does not fit and, where there are such faults, every tensor that is not read.
     public init(_ graph: ArchitectureGraph, tensors: [TensorInfo], sequenceLength: Int = 1) throws {
         parameters = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+        readsTokens = graph.inputs.first?.kind == .tokens
         for input in graph.inputs {
             let shape = input.shape.map { $0 == 0 ? sequenceLength : $0 }
             guard Self.elementCount(shape) != nil else {
@@ -30,182 +39,269 @@ public struct GraphShapes: Sendable {
                     "architecture '\(graph.name)': input '\(input.name)' has extents \(shape); expected at most "
                         + "\(Self.elementLimit) elements and none negative")
             }
-            shapes[input.name] = shape
+            known[input.name] = shape
         }
-        let names = tensors.map(\.name)
-        let read = Set(graph.parameterNames)
-        unread = tensors.filter { $0.dtype.isFloatingPoint && !read.contains($0.name) }.map(\.name)
+        let names = ParameterNames(graph, tensors: tensors)
+        unread = names.unread
         for node in graph.nodes {
-            let missing = node.parameters.filter { $0.role != "num_batches_tracked" && parameters[$0.name] == nil }
-            for parameter in missing {
-                let nearest = NearestName.find(parameter.name, in: names).map { " (nearest: '\($0)')" } ?? ""
-                faults.append("'\(parameter.name)' is missing\(nearest)")
-            }
-            if let text = node.attributeFault {
-                _ = fault(node, text)
-                continue
-            }
-            guard missing.isEmpty, let sources = inputs(of: node), let shape = infer(node, sources) else { continue }
-            guard Self.elementCount(shape) != nil else {
-                _ = fault(node, "its output \(shape) has more than \(Self.elementLimit) elements")
-                continue
-            }
-            shapes[node.name] = shape
+            for parameter in node.parameters { if let text = names.fault(parameter.name) { note(text) } }
+            visit(node)
         }
-        if !faults.isEmpty, !unread.isEmpty {
-            faults.append("not read by the architecture: \(unread.prefix(8).map { "'\($0)'" }.joined(separator: ", "))")
-        }
+        if !faults.isEmpty, let text = names.unreadFault { note(text) }
         guard faults.isEmpty else {
             throw ZooError(
                 .mismatch, "the weights do not fit architecture '\(graph.name)': \(faults.joined(separator: "; "))",
                 hint: "name another with --architecture")
         }
+        for (name, extents) in known { shapes[name] = extents.compactMap(\.self) }
     }
 
-    private func inputs(of node: GraphNode) -> [[Int]]? {
-        let found = node.inputs.compactMap { shapes[$0] }
-        return found.count == node.inputs.count ? found : nil
+    private mutating func visit(_ node: GraphNode) {
+        if let text = node.attributeFault {
+            fault(node, text)
+            return
+        }
+        guard let shape = infer(node, node.inputs.map { known[$0] }) else { return }
+        let extents = shape.compactMap(\.self)
+        guard extents.count < shape.count || Self.elementCount(extents) != nil else {
+            fault(node, "its output \(extents) has more than \(Self.elementLimit) elements")
+            return
+        }
+        known[node.name] = shape
     }
 
-    private mutating func fault(_ node: GraphNode, _ text: String) -> [Int]? {
-        faults.append("node '\(node.name)': \(text)")
+    private mutating func note(_ text: String) { if !faults.contains(text) { faults.append(text) } }
+
+    /// Notes a fault of a node; what it computes is unknown then.
+    @discardableResult
+    private mutating func fault(_ node: GraphNode, _ text: String) -> Extents? {
+        note("node '\(node.name)': \(text)")
         return nil
     }
 
-    /// The shape of a parameter, checked against what the operator expects; nil extents may be anything.
-    private mutating func parameter(_ node: GraphNode, _ role: String, _ expected: [Int?]) -> Shape? {
-        guard let name = node.parameter(role), let shape = parameters[name] else { return nil }
-        let fits = shape.rank == expected.count && zip(shape.dimensions, expected).allSatisfy { $1 == nil || $0 == $1 }
-        guard fits else {
-            let wanted = expected.map { $0.map(String.init) ?? "any" }.joined(separator: ", ")
-            faults.append("'\(name)' has shape \(shape), expected [\(wanted)]")
-            return nil
-        }
-        return shape
+    private static func text(_ extents: Extents?) -> String {
+        guard let extents else { return "unknown" }
+        return "[\(extents.map { $0.map(String.init) ?? "?" }.joined(separator: ", "))]"
     }
 
-    private mutating func infer(_ node: GraphNode, _ inputs: [[Int]]) -> [Int]? {
+    /// The extents of a parameter, checked against what the operator expects; nil extents may be anything. A parameter of
+    /// the right rank is taken at its word after the fault, one of another or none at all is unknown.
+    private mutating func parameter(_ node: GraphNode, _ role: String, _ expected: Extents) -> Extents? {
+        guard let name = node.parameter(role), let shape = parameters[name] else { return nil }
+        let fits = shape.rank == expected.count && zip(shape.dimensions, expected).allSatisfy { $1 == nil || $0 == $1 }
+        if !fits {
+            let wanted = expected.map { $0.map(String.init) ?? "any" }.joined(separator: ", ")
+            note("'\(name)' has shape \(shape), expected [\(wanted)]")
+        }
+        return shape.rank == expected.count ? shape.dimensions : nil
+    }
+
+    /// Inputs of a node that should be images (rank 3) or tokens (rank 2); unknown extents after a fault.
+    private mutating func ranked(_ node: GraphNode, _ x: Extents?, _ rank: Int, _ what: String) -> Extents {
+        if let x, x.count == rank { return x }
+        if let x { fault(node, "needs \(what), found \(Self.text(x))") }
+        return Extents(repeating: nil, count: rank)
+    }
+
+    private mutating func infer(_ node: GraphNode, _ inputs: [Extents?]) -> Extents? {
         let x = inputs[0]
         switch node.op {
         case .conv2d: return convolution(node, x)
         case .linear: return linear(node, x)
         case .embedding:
-            return parameter(node, "weight", [nil, nil]).map { x + [$0[1]] }
+            let width = parameter(node, "weight", [nil, nil])?[1]
+            return x.map { $0 + [width] }
         case .positionEmbedding, .rowEmbedding, .classToken: return table(node, x)
         case .batchNorm, .layerNorm, .rmsNorm: return norm(node, x)
         case .maxPool, .averagePool: return pool(node, x)
-        case .globalAveragePool: return x.count == 3 ? [x[0]] : fault(node, "needs an image, found \(x)")
-        case .flatten: return [x.reduce(1, *)]
-        case .tokensFromImage: return x.count == 3 ? [x[1] * x[2], x[0]] : fault(node, "needs an image, found \(x)")
-        case .add, .multiply:
-            guard inputs.allSatisfy({ $0 == x }) else { return fault(node, "shapes \(inputs) differ") }
-            return x
+        case .globalAveragePool: return [ranked(node, x, 3, "an image")[0]]
+        case .flatten: return x.map { [Self.product($0)] } ?? [nil]
+        case .tokensFromImage:
+            let image = ranked(node, x, 3, "an image")
+            return [Self.product(Array(image[1...])), image[0]]
+        case .add, .multiply: return merged(node, inputs)
         case .slice:
             let start = node.integer("start", default: 0), length = node.integer("length", default: -1)
-            guard start >= 0, length > 0, start + length <= x.last ?? 0 else {
-                return fault(node, "\(start)..<\(start + length) is outside \(x)")
+            guard length > 0 else { return fault(node, "'length' is missing") }
+            guard let x else { return nil }
+            if x.isEmpty { return fault(node, "needs at least one axis") }
+            if let last = x[x.count - 1], start + length > last {
+                fault(node, "\(start)..<\(start + length) is outside \(Self.text(x))")
             }
             return x.dropLast() + [length]
-        case .concat:
-            guard inputs.allSatisfy({ $0.dropLast() == x.dropLast() }) else {
-                return fault(node, "shapes \(inputs) differ")
-            }
-            return x.dropLast() + [inputs.reduce(0) { $0 + ($1.last ?? 0) }]
+        case .concat: return concatenated(node, inputs)
         case .attention: return attention(node, inputs)
         case .selectToken:
-            let index = node.integer("index", default: 0)
-            guard x.count == 2, index < x[0], index >= -x[0] else { return fault(node, "no token \(index) in \(x)") }
-            return [x[1]]
+            let index = node.integer("index", default: 0), tokens = ranked(node, x, 2, "tokens")
+            if let count = tokens[0], index >= count || index < -count {
+                fault(node, "no token \(index) in \(Self.text(x))")
+            }
+            return [tokens[1]]
         case .lastToken:
-            guard x.count == 2, inputs[1] == [x[0]] else { return fault(node, "needs tokens and their mask") }
-            return [x[1]]
-        case .meanTokens: return x.count == 2 ? [x[1]] : fault(node, "needs tokens, found \(x)")
+            let tokens = ranked(node, x, 2, "tokens")
+            if let mask = inputs[1], let count = tokens[0], mask != [count] {
+                fault(node, "the mask has extents \(Self.text(mask)), expected [\(count)]")
+            }
+            return [tokens[1]]
+        case .meanTokens: return [ranked(node, x, 2, "tokens")[1]]
         case .activation, .normalize, .scale, .dropout: return x
         }
     }
 
-    private mutating func convolution(_ node: GraphNode, _ x: [Int]) -> [Int]? {
-        guard x.count == 3 else { return fault(node, "needs an image, found \(x)") }
+    private static func product(_ extents: Extents) -> Int? {
+        let whole = extents.compactMap(\.self)
+        return whole.count == extents.count
+            ? whole.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue } : nil
+    }
+
+    private mutating func convolution(_ node: GraphNode, _ x: Extents?) -> Extents? {
+        let x = ranked(node, x, 3, "an image")
         let groups = node.integer("groups", default: 1)
-        guard groups > 0, x[0] % groups == 0 else { return fault(node, "\(x[0]) channels in \(groups) groups") }
-        guard let weight = parameter(node, "weight", [nil, x[0] / groups, nil, nil]) else { return nil }
-        if node.parameter("bias") != nil { _ = parameter(node, "bias", [weight[0]]) }
+        var depth = x[0].map { $0 / groups }
+        if let channels = x[0], channels % groups != 0 {
+            fault(node, "\(channels) channels in \(groups) groups")
+            depth = nil
+        }
+        let weight = parameter(node, "weight", [nil, depth, nil, nil])
+        let outputs = weight?[0] ?? parameter(node, "bias", [nil])?[0]
+        if let outputs, outputs % groups != 0 { fault(node, "\(outputs) outputs in \(groups) groups") }
+        _ = parameter(node, "bias", [outputs])
         let stride = node.integer("stride", default: 1), padding = node.integer("padding", default: 0)
         let dilation = node.integer("dilation", default: 1)
-        guard stride > 0, padding >= 0, dilation > 0 else { return fault(node, "stride and dilation must be positive") }
-        guard weight[2] <= GraphNode.largestAttribute, weight[3] <= GraphNode.largestAttribute else {
-            return fault(node, "kernel larger than its input \(x)")
-        }
-        let extents = (0..<2).map { axis in
-            (x[1 + axis] + 2 * padding - dilation * (weight[2 + axis] - 1) - 1) / stride + 1
-        }
-        guard extents.allSatisfy({ $0 > 0 }) else { return fault(node, "kernel larger than its input \(x)") }
-        return [weight[0]] + extents
+        return [outputs]
+            + (1...2).map { (axis: Int) -> Int? in
+                guard let side = x[axis], let kernel = weight?[1 + axis] else { return nil }
+                let space = side + 2 * padding - dilation * (min(kernel, GraphNode.largestAttribute) - 1) - 1
+                guard space >= 0, kernel > 0 else {
+                    fault(node, "kernel of \(kernel) for an extent of \(side)")
+                    return nil
+                }
+                return space / stride + 1
+            }
     }
 
-    private mutating func linear(_ node: GraphNode, _ x: [Int]) -> [Int]? {
-        guard let depth = x.last else { return fault(node, "needs at least one axis") }
-        let isTransposed = node.flag("transposed")
-        let expected: [Int?] = isTransposed ? [depth, nil] : [nil, depth]
-        guard let weight = parameter(node, "weight", expected) else { return nil }
-        let out = isTransposed ? weight[1] : weight[0]
-        if node.parameter("bias") != nil { _ = parameter(node, "bias", [out]) }
-        return x.dropLast() + [out]
+    private mutating func linear(_ node: GraphNode, _ x: Extents?) -> Extents? {
+        if let x, x.isEmpty { return fault(node, "needs at least one axis") }
+        let isTransposed = node.flag("transposed"), depth = x?.last ?? nil
+        let weight = parameter(node, "weight", isTransposed ? [depth, nil] : [nil, depth])
+        let outputs = weight?[isTransposed ? 1 : 0] ?? parameter(node, "bias", [nil])?[0]
+        _ = parameter(node, "bias", [outputs])
+        return x.map { $0.dropLast() + [outputs] }
     }
 
-    private mutating func table(_ node: GraphNode, _ x: [Int]) -> [Int]? {
-        guard x.count == 2, let name = node.parameter("weight"), let shape = parameters[name] else {
-            return fault(node, "needs tokens, found \(x)")
+    private mutating func table(_ node: GraphNode, _ x: Extents?) -> Extents? {
+        var x = ranked(node, x, 2, "tokens")
+        if let name = node.parameter("weight"), let shape = parameters[name] {
+            let width = shape.dimensions.last ?? 1, rows = shape.elementCount / max(width, 1)
+            if let wanted = x[1], wanted != width {
+                note("'\(name)' has shape \(shape), expected rows of \(wanted)")
+            }
+            x[1] = width
+            check(node, "'\(name)' of shape \(shape)", rows: rows, tokens: x[0])
         }
-        guard shape.dimensions.last == x[1], shape.elementCount % max(x[1], 1) == 0 else {
-            return fault(node, "'\(name)' has shape \(shape), expected rows of \(x[1])")
-        }
-        let rows = shape.elementCount / max(x[1], 1)
+        return node.op == .classToken ? [x[0].map { $0 + 1 }, x[1]] : x
+    }
+
+    private mutating func check(_ node: GraphNode, _ what: String, rows: Int, tokens: Int?) {
         switch node.op {
-        case .classToken:
-            return rows == 1 ? [x[0] + 1, x[1]] : fault(node, "'\(name)' holds \(rows) tokens, expected 1")
+        case .classToken: if rows != 1 { fault(node, "\(what) holds \(rows) tokens, expected 1") }
         case .rowEmbedding:
             let row = node.integer("row", default: 0)
-            return row >= 0 && row < rows ? x : fault(node, "'\(name)' has \(rows) rows, no row \(row)")
+            if row < 0 || row >= rows { fault(node, "\(what) has \(rows) rows, no row \(row)") }
         default:
-            let needed = x[0] + node.integer("offset", default: 0)
-            return rows >= needed ? x : fault(node, "'\(name)' has \(rows) positions, \(needed) are needed")
+            guard let tokens else { return }
+            let needed = tokens + node.integer("offset", default: 0)
+            if rows < needed {
+                fault(node, "\(what) has \(rows) positions, \(needed) are needed")
+            } else if !readsTokens && rows != needed {
+                // Texts may be shorter than the table; the patches of an image have each their own row.
+                fault(node, "\(what) has \(rows) positions, images of this size make \(needed)")
+            }
         }
     }
 
-    private mutating func norm(_ node: GraphNode, _ x: [Int]) -> [Int]? {
-        guard let first = x.first, let last = x.last else { return fault(node, "needs at least one axis") }
-        let extent = node.op == .batchNorm ? first : last
-        for entry in node.parameters where entry.role != "num_batches_tracked" {
-            if parameter(node, entry.role, [extent]) == nil { return nil }
-        }
+    private mutating func norm(_ node: GraphNode, _ x: Extents?) -> Extents? {
+        if let x, x.isEmpty { return fault(node, "needs at least one axis") }
+        let isFirst = node.op == .batchNorm
+        let extent = (isFirst ? x?.first : x?.last) ?? nil
+        let found = node.parameters.filter { $0.role != "num_batches_tracked" }
+            .compactMap { parameter(node, $0.role, [extent])?[0] }
+        guard var x, let first = found.first else { return x }
+        // Where all say the same other number, the fault lies before the norm and what follows goes by them.
+        if let extent, found.contains(extent) { return x }
+        x[isFirst ? 0 : x.count - 1] = first
         return x
     }
 
-    private mutating func pool(_ node: GraphNode, _ x: [Int]) -> [Int]? {
-        guard x.count == 3 else { return fault(node, "needs an image, found \(x)") }
+    private mutating func pool(_ node: GraphNode, _ x: Extents?) -> Extents? {
+        let x = ranked(node, x, 3, "an image")
         let kernel = node.integer("kernel", default: 2), stride = node.integer("stride", default: kernel)
         let padding = node.integer("padding", default: 0)
-        guard kernel > 0, stride > 0, padding >= 0, 2 * padding <= kernel else {
-            return fault(node, "kernel \(kernel), stride \(stride), padding \(padding) do not fit together")
+        guard 2 * padding <= kernel else {
+            fault(node, "kernel \(kernel), stride \(stride), padding \(padding) do not fit together")
+            return [x[0], nil, nil]
         }
-        let extents = x[1...].map { ($0 + 2 * padding - kernel) / stride + 1 }
-        guard extents.allSatisfy({ $0 > 0 }) else { return fault(node, "window larger than its input \(x)") }
-        return [x[0]] + extents
+        return [x[0]]
+            + x[1...].map { (side: Int?) -> Int? in
+                guard let side else { return nil }
+                guard side + 2 * padding >= kernel else {
+                    fault(node, "window of \(kernel) for an extent of \(side)")
+                    return nil
+                }
+                return (side + 2 * padding - kernel) / stride + 1
+            }
     }
 
-    private mutating func attention(_ node: GraphNode, _ inputs: [[Int]]) -> [Int]? {
+    // MARK: Several inputs
+
+    /// Equal extents; where two differ the place is unknown from here on.
+    private mutating func merged(_ node: GraphNode, _ inputs: [Extents?], except free: Int? = nil) -> Extents? {
+        let known = inputs.compactMap(\.self)
+        guard let first = known.first else { return nil }
+        guard known.allSatisfy({ $0.count == first.count }) else {
+            return fault(node, "shapes \(known.map { Self.text($0) }.joined(separator: ", ")) differ")
+        }
+        var result = first
+        for axis in first.indices where axis != free {
+            let extents = Set(known.compactMap { $0[axis] })
+            if extents.count > 1 {
+                fault(node, "shapes \(known.map { Self.text($0) }.joined(separator: ", ")) differ")
+            }
+            result[axis] = extents.count == 1 ? extents.first : nil
+        }
+        return result
+    }
+
+    private mutating func concatenated(_ node: GraphNode, _ inputs: [Extents?]) -> Extents? {
+        guard let rank = inputs.compactMap({ $0?.count }).first else { return nil }
+        let axis = node.integer("axis", default: rank - 1)
+        guard axis < rank else { return fault(node, "no axis \(axis) among \(rank)") }
+        guard var result = merged(node, inputs, except: axis) else { return nil }
+        let parts = inputs.compactMap { $0?[axis] }
+        result[axis] = parts.count == inputs.count ? parts.reduce(0, +) : nil
+        return result
+    }
+
+    private mutating func attention(_ node: GraphNode, _ inputs: [Extents?]) -> Extents? {
         let heads = node.integer("heads", default: 1), keyHeads = node.integer("kv_heads", default: heads)
-        let query = inputs[0], key = inputs[1], value = inputs[2]
-        guard query.count == 2, key.count == 2, value == key else {
-            return fault(node, "queries \(query), keys \(key) and values \(value) do not fit together")
+        let query = ranked(node, inputs[0], 2, "tokens")
+        let key = ranked(node, inputs[1], 2, "tokens"), value = ranked(node, inputs[2], 2, "tokens")
+        if zip(key, value).contains(where: { $0 != nil && $1 != nil && $0 != $1 }) {
+            let texts = [query, key, value].map(Self.text)
+            fault(node, "queries \(texts[0]), keys \(texts[1]) and values \(texts[2]) do not fit together")
         }
-        guard heads > 0, keyHeads > 0, heads % keyHeads == 0, query[1] % heads == 0,
-            key[1] == query[1] / heads * keyHeads
-        else { return fault(node, "\(heads) heads and \(keyHeads) key heads do not divide \(query[1]) and \(key[1])") }
-        for role in ["q_norm", "k_norm"] where node.parameter(role) != nil {
-            if parameter(node, role, [query[1] / heads]) == nil { return nil }
+        var size: Int?
+        if let width = query[1] {
+            if width % heads != 0 || heads % keyHeads != 0
+                || (key[1] ?? width / heads * keyHeads) != width / heads * keyHeads
+            {
+                let found = key[1].map(String.init) ?? "?"
+                fault(node, "\(heads) heads and \(keyHeads) key heads do not divide \(width) and \(found)")
+            } else {
+                size = width / heads
+            }
         }
+        for role in ["q_norm", "k_norm"] where node.parameter(role) != nil { _ = parameter(node, role, [size]) }
         return query
     }
 }

@@ -62,13 +62,7 @@ public final class Evaluator: Sendable {
         guard let input = graph.inputs.first, input.kind != .tokens else {
             throw ZooError(.unsupported, "architecture '\(graph.name)' reads tokens; it is evaluated on text")
         }
-        guard input.shape == samples.inputShape else {
-            throw ZooError(
-                .mismatch,
-                "architecture '\(graph.name)' reads inputs of shape \(input.shape), the data set has \(samples.inputShape)"
-            )
-        }
-        guard !samples.labels.isEmpty else { throw ZooError(.mismatch, "the data set has no labels") }
+        try samples.check(shape: input.shape, of: graph.name)
         // Kernels hold samples in lanes of 16: the last group is filled up with samples that are not counted.
         self.batch = SampleBatches.roundedSize(batch, for: samples)
         self.samples = samples
@@ -76,9 +70,7 @@ public final class Evaluator: Sendable {
         unreadNames = lowered.unreadNames
         let logits = try lowered.output("logits", of: graph)
         classes = logits.shape.dimensions.last ?? 0
-        if let label = samples.labels.max(), label >= classes {
-            throw ZooError(.mismatch, "label \(label) in the data set; the network has \(classes) classes")
-        }
+        try samples.check(classes: classes)
         compiled = lowered.builder.build([("logits", logits)]).compiled()
         parameterNames = compiled.program.inputs(.parameter).map(\.name)
         parameterShapes = compiled.program.inputs(.parameter).map(\.shape)

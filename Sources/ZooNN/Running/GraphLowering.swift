@@ -139,7 +139,8 @@ public struct LoweredGraph {
         case .add: return try fold(node) { try builder.add($0, $1) }
         case .multiply: return try fold(node) { try builder.multiply($0, $1) }
         case .concat:
-            return try builder.concatenate(node.inputs.indices.map { try input(node, $0) }, axis: x.shape.rank - 1)
+            let axis = node.integer("axis", default: x.shape.rank - 2)
+            return try builder.concatenate(node.inputs.indices.map { try input(node, $0) }, axis: 1 + axis)
         case .slice:
             let start = node.integer("start", default: 0)
             return try builder.slice(x, axis: x.shape.rank - 1, start..<start + node.integer("length", default: 1))

@@ -184,6 +184,38 @@ public struct LossProblem: Sendable {
         }
     }
 
+    /// Products of a curvature matrix at θ, for many directions: prepared once, when the first ones are asked for.
+    public func curvature(_ matrix: PointCurvature.Matrix, at point: [Double]) -> PointCurvature {
+        PointCurvature(sweep, base, matrix, point, jobs: jobs)
+    }
+
+    // MARK: Mini-batches
+
+    /// The batches that the samples are cut into.
+    public var batchCount: Int { sweep.runner.batches.count }
+
+    /// The mean loss over one batch and its gradient at θ, both in single precision in the order of the layout: a step
+    /// of stochastic descent. Networks run in evaluation mode.
+    ///
+    /// - Precondition: both have `layout.count` numbers.
+    public func batchGradient(
+        _ batch: Int, at point: UnsafePointer<Float>, into gradient: UnsafeMutablePointer<Float>
+    ) throws -> Double {
+        let programs = sweep.programs, runner = sweep.runner
+        let weights = try programs.weights(at: point, over: base)
+        // A batch that predicts nothing has no loss.
+        let scale = max(runner.batches.weight(batch), 1)
+        return try programs.pool(.gradient).withExecutor { executor in
+            try executor.bind(parameters: weights.pointers)
+            try runner.run(executor, .gradient, batch)
+            for (place, entry) in programs.layout.entries.enumerated() {
+                let values = executor.output(1 + place), target = gradient + entry.range.lowerBound
+                for index in values.indices { target[index] = values[index] / Float(scale) }
+            }
+            return runner.losses(executor, batch).reduce(0, +) / scale
+        }
+    }
+
     // MARK: The work
 
     private func sums(

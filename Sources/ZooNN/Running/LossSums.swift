@@ -17,8 +17,11 @@ struct LossSums: Sendable {
     }
 
     /// Divides everything.
-    func divided(by number: Double) -> LossSums {
-        LossSums(loss: loss / number, vectors: vectors.map { $0.map { $0 / number } })
+    mutating func divide(by number: Double) {
+        loss /= number
+        for place in vectors.indices {
+            for index in vectors[place].indices { vectors[place][index] /= number }
+        }
     }
 }
 
@@ -60,11 +63,22 @@ struct BatchRunner: Sendable {
     func run(
         _ executor: Executor<Float>, _ task: NetworkTask, _ batch: Int, _ directions: WeightBlock? = nil
     ) throws {
+        try run(executor, batch, directions?.pointers ?? [])
+    }
+
+    /// Binds a batch's inputs and runs; only what depends on directions when the batch has been run before.
+    func run(
+        _ executor: Executor<Float>, _ batch: Int, _ directions: [UnsafePointer<Float>], again: Bool = false
+    ) throws {
         let program = executor.compiled.program
         try batches.withBatch(batch) { inputs in
-            try executor.run(
-                reals: program.inputs(.data).map { try inputs.real($0.name) } + (directions?.pointers ?? []),
-                indices: program.inputs(.indices).map { try inputs.integers($0.name) })
+            let reals = try program.inputs(.data).map { try inputs.real($0.name) } + directions
+            let indices = try program.inputs(.indices).map { try inputs.integers($0.name) }
+            if again {
+                try executor.rerun(reals: reals, indices: indices)
+            } else {
+                try executor.run(reals: reals, indices: indices)
+            }
         }
     }
 
@@ -121,18 +135,23 @@ struct BatchRunner: Sendable {
         return try sums(task(part.directions.count), weights: weights, directions: block, batches: part.batches)
     }
 
-    /// All parts of a model added in order, as means over the samples.
-    func total(_ sums: [LossSums], of parts: [Part]) -> LossSums {
-        var groups: [LossSums] = []
-        for (sum, part) in zip(sums, parts) {
+    /// All parts of a model added in order, as means over the samples; the parts are used up.
+    func total(_ sums: inout [LossSums], of parts: [Part]) -> LossSums {
+        var total = LossSums(), group = LossSums()
+        for (place, part) in parts.enumerated() {
+            // Taken out of the list, so that long vectors are changed in place and given back as soon as they are added.
+            var sum = LossSums()
+            swap(&sum, &sums[place])
             if part.directions.lowerBound == 0 {
-                groups.append(sum)
+                if place > 0 { total.add(group) }
+                group = sum
             } else {
-                groups[groups.count - 1].vectors += sum.vectors.dropFirst()
+                group.vectors += sum.vectors.dropFirst()
             }
         }
-        var total = LossSums()
-        for group in groups { total.add(group) }
-        return total.divided(by: batches.totalWeight)
+        total.add(group)
+        group = LossSums()
+        total.divide(by: batches.totalWeight)
+        return total
     }
 }

@@ -31,6 +31,8 @@ public final class ModelSweep: Sendable {
     public var batch: Int { programs.batch }
     /// The samples.
     public var samples: Samples { runner.batches.samples }
+    /// The batches that they are cut into.
+    public var batchCount: Int { runner.batches.count }
     /// Floating-point tensors of the models that the architecture does not read.
     public var unreadNames: [String] { programs.unreadNames }
     let programs: NetworkPrograms
@@ -48,22 +50,15 @@ public final class ModelSweep: Sendable {
         _ graph: ArchitectureGraph, tensors: [TensorInfo], samples: Samples, loss: LossFunction = .crossEntropy(),
         batch: Int = Evaluator.defaultBatch
     ) throws {
-        guard let input = graph.inputs.first, input.shape == samples.inputShape else {
-            throw ZooError(
-                .mismatch,
-                "architecture '\(graph.name)' reads inputs of shape \(graph.inputs.first?.shape ?? []), the data set "
-                    + "has \(samples.inputShape)")
+        guard let input = graph.inputs.first else {
+            throw ZooError(.mismatch, "architecture '\(graph.name)' has no inputs")
         }
+        try samples.check(shape: input.shape, of: graph.name)
         let batches = SampleBatches(samples, wanted: max(1, batch), inputName: input.name)
         programs = try NetworkPrograms(graph, tensors: tensors, loss: loss, batch: batches.size)
         runner = BatchRunner(programs: programs, batches: batches)
         guard loss.readsLabels else { return }
-        guard !samples.labels.isEmpty else {
-            throw ZooError(.mismatch, "the data set has no labels; \(loss.name) needs them")
-        }
-        if let label = samples.labels.max(), label >= programs.classes {
-            throw ZooError(.mismatch, "label \(label) in the data set; the network has \(programs.classes) classes")
-        }
+        try samples.check(classes: programs.classes, for: loss.name)
     }
 
     /// Prepares the work on sequences of tokens: the loss is the cross-entropy of the next token, averaged over all
@@ -161,6 +156,20 @@ public final class ModelSweep: Sendable {
         try LossProblem(self, model, jobs: jobs)
     }
 
+    /// Samples per run that suit a network: 128, and for large networks few enough that threads share the samples of one
+    /// model. It depends on the network and the number of samples alone.
+    public static func suggestedBatch(
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], samples: Int, most: Int = Evaluator.defaultBatch
+    ) -> Int {
+        guard PointCurvature.isLarge(ParameterLayout(graph, tensors: tensors).count) else { return most }
+        guard graph.inputs.first?.kind != .tokens else { return max(1, min(most, (samples + 1) / 2)) }
+        let groups = (samples + 15) / 16
+        // Enough samples keep every thread busy in any case; smaller runs take less memory then.
+        guard groups <= 16 else { return 32 }
+        let batches = groups % 4 == 0 ? 4 : min(groups, 2)
+        return min(most, (groups + batches - 1) / batches * 16)
+    }
+
     /// Bytes that each thread's arena takes for gradients.
     public var gradientArenaByteCount: Int { get throws { try programs.arenaByteCount(.gradient) } }
 
@@ -203,10 +212,10 @@ public final class ModelSweep: Sendable {
 
     /// The means of a model, its parts split over threads.
     func sums(_ item: Item, _ task: @escaping @Sendable (Int) -> NetworkTask, jobs: Int) throws -> LossSums {
-        let sums = try Parallel.map(count: item.parts.count, jobs: jobs) { place in
+        var sums = try Parallel.map(count: item.parts.count, jobs: jobs) { place in
             try runner.sums(item.parts[place], task, weights: item.weights, directions: item.directions)
         }
-        return runner.total(sums, of: item.parts)
+        return runner.total(&sums, of: item.parts)
     }
 
     private static func kept<T>(_ body: () throws -> T) throws -> Result<T, ZooError> {

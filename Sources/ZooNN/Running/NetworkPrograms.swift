@@ -4,7 +4,7 @@ import ZooBase
 import ZooTensor
 
 /// What is computed of a network on a batch.
-enum NetworkTask: Hashable {
+enum NetworkTask: Hashable, Sendable {
     /// An output of the architecture, sample by sample.
     case output(String)
     /// What the loss is computed from on the host: see `LossFunction`.
@@ -17,6 +17,8 @@ enum NetworkTask: Hashable {
     case gaussNewtonProducts(Int)
     /// The gradient of each sample's loss.
     case exampleGradients
+    /// Another task, planned so that further directions need not compute the rest again.
+    indirect case keeping(NetworkTask)
 }
 
 /// What the loss of a sweep is taken over.
@@ -100,7 +102,12 @@ final class NetworkPrograms: Sendable {
     func pool(_ task: NetworkTask) throws -> ExecutorPool<Float> {
         try pools.withLock { pools in
             if let known = pools[task] { return known }
-            let pool = ExecutorPool(try program(task).compiled())
+            let pool =
+                if case .keeping(let inner) = task {
+                    ExecutorPool(try program(inner).compiled(keepingPrimal: true))
+                } else {
+                    ExecutorPool(try program(task).compiled())
+                }
             pools[task] = pool
             return pool
         }
@@ -210,12 +217,23 @@ final class NetworkPrograms: Sendable {
         }
     }
 
+    /// The same from single precision.
+    ///
+    /// - Precondition: `layout.count` numbers.
+    func weights(at point: UnsafePointer<Float>, over base: WeightBlock) throws -> WeightBlock {
+        let places = Dictionary(layout.entries.map { ($0.name, $0.range) }, uniquingKeysWith: { first, _ in first })
+        return WeightBlock(sizes: parameterShapes.map(\.elementCount)) { place, target in
+            let source = places[parameterNames[place]].map { point + $0.lowerBound } ?? base.pointers[place]
+            _ = target.update(fromContentsOf: UnsafeBufferPointer(start: source, count: target.count))
+        }
+    }
+
     /// Directions as executors read them: for each its tensors in the order of the layout.
-    func blocks(of directions: ArraySlice<[Double]>) throws -> WeightBlock {
+    func blocks(of directions: ArraySlice<[Double]>, jobs: Int = 1) throws -> WeightBlock {
         for direction in directions { try layout.check(direction, "direction") }
         let directions = Array(directions), entries = layout.entries
         let sizes = directions.flatMap { _ in entries.map(\.range.count) }
-        return WeightBlock(sizes: sizes) { place, target in
+        return try WeightBlock(sizes: sizes, jobs: jobs) { place, target in
             let numbers = directions[place / entries.count][entries[place % entries.count].range]
             for (index, number) in zip(target.indices, numbers) { target[index] = Float(number) }
         }

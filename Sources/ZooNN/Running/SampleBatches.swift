@@ -109,6 +109,12 @@ struct SampleBatches: Sendable {
         (maskName, tailInputs, labels, weights) = (nil, [], [], [1])
     }
 
+    /// What the losses of a batch are divided by for their mean.
+    func weight(_ batch: Int) -> Double {
+        let numbers = size * (tokens?.length ?? 1)
+        return weights[batch * numbers..<min((batch + 1) * numbers, weights.count)].reduce(0.0) { $0 + Double($1) }
+    }
+
     /// The samples of a batch, without what fills it up.
     func range(_ batch: Int) -> Range<Int> { batch * size..<min((batch + 1) * size, samples.count) }
 
@@ -120,7 +126,7 @@ struct SampleBatches: Sendable {
     }
 
     /// Numbers that all partial sums of a model may take together, about.
-    private static let partialSums = 1 << 25
+    private static let partialSums = 1 << 27
 
     /// Lends the arrays of a batch.
     func withBatch<R>(_ batch: Int, _ body: (BatchInputs) throws -> R) throws -> R {

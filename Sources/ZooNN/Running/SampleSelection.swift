@@ -72,9 +72,8 @@ extension Samples {
             }
             filled = indices.count * size
         }
-        return Samples(
-            checkedInputs: chosen, inputShape: inputShape, labels: labels.isEmpty ? [] : indices.map { labels[$0] },
-            count: indices.count)
+        return copy(
+            inputs: chosen, labels: labels.isEmpty ? [] : indices.map { labels[$0] }, count: indices.count)
     }
 
     /// The samples in the random order of a seed.

@@ -11,6 +11,8 @@ public struct Samples: Sendable {
     public let labels: [Int32]
     /// How many.
     public let count: Int
+    /// Where they come from, for messages: `digits.npz:test`.
+    public var origin = "the data set"
 
     /// Samples from tensors.
     ///
@@ -78,16 +80,53 @@ public struct Samples: Sendable {
         guard labels.count == count, labels.allSatisfy({ $0 >= 0 }) else {
             throw ZooError(.mismatch, "\(labels.count) labels for \(count) samples")
         }
-        return Samples(checkedInputs: inputs, inputShape: inputShape, labels: labels, count: count)
+        return copy(inputs: inputs, labels: labels, count: count)
     }
 
     /// The first samples, all when there are not as many. Precondition: at least one is asked for.
     public func prefix(_ wanted: Int) -> Samples {
         precondition(wanted > 0)
         guard wanted < count else { return self }
-        return Samples(
-            checkedInputs: Array(inputs.prefix(wanted * sampleSize)), inputShape: inputShape,
-            labels: Array(labels.prefix(wanted)), count: wanted)
+        return copy(
+            inputs: Array(inputs.prefix(wanted * sampleSize)), labels: Array(labels.prefix(wanted)), count: wanted)
+    }
+
+    /// Other samples of the same extents and origin; the caller has checked them.
+    func copy(inputs: [Float], labels: [Int32], count: Int) -> Samples {
+        var copy = Samples(checkedInputs: inputs, inputShape: inputShape, labels: labels, count: count)
+        copy.origin = origin
+        return copy
+    }
+
+    // MARK: For a network
+
+    /// Refuses samples that a network cannot be evaluated on.
+    ///
+    /// - Parameter purpose: what labels are for, as "training".
+    /// - Throws: `mismatch` without labels, or naming the first sample whose label has no logit.
+    package func check(classes: Int, for purpose: String = "evaluation") throws {
+        guard !labels.isEmpty else {
+            throw ZooError(.mismatch, "\(origin): there are no labels; \(purpose) needs them")
+        }
+        guard let position = labels.firstIndex(where: { $0 >= classes }) else { return }
+        throw ZooError(
+            .mismatch,
+            "\(origin): the label of sample \(position): expected one of the network's \(classes) classes from 0 on, "
+                + "found \(labels[position])")
+    }
+
+    /// Refuses samples of other extents than a network reads.
+    ///
+    /// - Throws: `mismatch` with both shapes, and in words where only the number of channels differs.
+    package func check(shape: [Int], of architecture: String) throws {
+        guard shape != inputShape else { return }
+        let isOtherChannels = shape.count == 3 && inputShape.count == 3 && shape[1...] == inputShape[1...]
+        let words =
+            isOtherChannels ? " (\(shape[0]) and \(inputShape[0]) channels of \(shape[1])×\(shape[2]))" : ""
+        throw ZooError(
+            .mismatch,
+            "\(origin): architecture '\(architecture)' reads inputs of shape \(shape), the samples have "
+                + "\(inputShape)\(words)")
     }
 
     /// Numbers per sample.

@@ -32,15 +32,7 @@ public final class TrainingGradient: Sendable {
         guard let input = graph.inputs.first, graph.inputs.count == 1, input.kind != .tokens else {
             throw ZooError(.unsupported, "architecture '\(graph.name)' reads tokens; batches are of images and vectors")
         }
-        guard input.shape == samples.inputShape else {
-            throw ZooError(
-                .mismatch,
-                "architecture '\(graph.name)' reads inputs of shape \(input.shape), the data set has \(samples.inputShape)"
-            )
-        }
-        guard !samples.labels.isEmpty else {
-            throw ZooError(.mismatch, "the data set has no labels; training needs them")
-        }
+        try samples.check(shape: input.shape, of: graph.name)
         self.samples = samples
         self.batch = min(max(1, batch), samples.count)
         // Kernels hold samples in lanes of 16; what fills up the last group has weight zero.
@@ -56,9 +48,7 @@ public final class TrainingGradient: Sendable {
             graph.withoutDropout, tensors: tensors, batch: padded, isTraining: true, isPadded: padded != self.batch)
         let b = lowered.builder
         let logits = try lowered.output("logits", of: graph)
-        if let label = samples.labels.max(), label >= logits.shape.dimensions.last ?? 0 {
-            throw ZooError(.mismatch, "label \(label) in the data set; the network's logits are \(logits.shape)")
-        }
+        try samples.check(classes: logits.shape.dimensions.last ?? 0, for: "training")
         let labels = b.indices("labels", [padded])
         let loss = try b.average(b.crossEntropy(logits, labels: labels), weights: lowered.sampleWeights)
         let values = Dictionary(lowered.parameters.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })

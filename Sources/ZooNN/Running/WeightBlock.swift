@@ -14,6 +14,29 @@ final class WeightBlock: @unchecked Sendable {
 
     /// Space for tensors of the given sizes, filled by `fill` (place in the list, memory).
     init(sizes: [Int], fill: (Int, UnsafeMutableBufferPointer<Float>) throws -> Void) rethrows {
+        (block, pointers) = Self.space(sizes)
+        for (place, size) in sizes.enumerated() {
+            try fill(
+                place, UnsafeMutableBufferPointer(mutating: UnsafeBufferPointer(start: pointers[place], count: size)))
+        }
+    }
+
+    /// The same with tensors filled on several threads.
+    ///
+    /// - Throws: what filling throws; `interrupted`.
+    init(
+        sizes: [Int], jobs: Int, fill: @Sendable (Int, UnsafeMutableBufferPointer<Float>) throws -> Void
+    ) throws {
+        (block, pointers) = Self.space(sizes)
+        nonisolated(unsafe) let starts = pointers
+        try Parallel.forEach(count: sizes.count, jobs: jobs) { place in
+            let target = UnsafeBufferPointer(start: starts[place], count: sizes[place])
+            try fill(place, UnsafeMutableBufferPointer(mutating: target))
+        }
+    }
+
+    /// Memory for all tensors, and where each starts.
+    private static func space(_ sizes: [Int]) -> (UnsafeMutablePointer<Float>, [UnsafePointer<Float>]) {
         var starts: [Int] = []
         var total = 0
         for size in sizes {
@@ -23,11 +46,7 @@ final class WeightBlock: @unchecked Sendable {
         let block = UnsafeMutableRawPointer.allocate(
             byteCount: max(total, Self.line) * MemoryLayout<Float>.stride, alignment: 64
         ).bindMemory(to: Float.self, capacity: max(total, Self.line))
-        self.block = block
-        pointers = starts.map { UnsafePointer(block + $0) }
-        for (place, size) in sizes.enumerated() {
-            try fill(place, UnsafeMutableBufferPointer(start: block + starts[place], count: size))
-        }
+        return (block, starts.map { UnsafePointer(block + $0) })
     }
 
     deinit { block.deallocate() }

@@ -68,7 +68,9 @@ public struct StatisticsLayout: Sendable, Hashable {
     public init(_ graph: ArchitectureGraph, tensors: [TensorInfo], matrices: [CandidateMatrix], all: Bool = false) {
         let shapes = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
         let names =
-            all ? graph.trainableNames.filter { shapes[$0] != nil } : matrices.flatMap { [$0.name] + ($0.bias.map { [$0] } ?? []) }
+            all
+            ? graph.trainableNames.filter { shapes[$0] != nil }
+            : matrices.flatMap { [$0.name] + ($0.bias.map { [$0] } ?? []) }
         var start = 0
         var entries: [Entry] = []
         for name in names {

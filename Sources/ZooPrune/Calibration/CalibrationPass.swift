@@ -67,7 +67,8 @@ public final class CalibrationPass {
     ///
     /// - Parameter reference: the other side's mean gradient, for the rate of conflicts; with it the halves are compared.
     public init(
-        _ objective: any CalibrationObjective, layout: StatisticsLayout, weights: ModelWeights, reference: [Float]? = nil
+        _ objective: any CalibrationObjective, layout: StatisticsLayout, weights: ModelWeights,
+        reference: [Float]? = nil
     ) {
         self.objective = objective
         self.layout = layout
@@ -222,7 +223,9 @@ public final class CalibrationPass {
         return reference.withUnsafeBufferPointer { other in
             guard let other = other.baseAddress else { return 0 }
             return executors.count { executor in
-                executor.output(output).baseAddress.map { zoo_inner(range.count, $0, other + range.lowerBound, nil) < 0 }
+                executor.output(output).baseAddress.map {
+                    zoo_inner(range.count, $0, other + range.lowerBound, nil) < 0
+                }
                     ?? false
             }
         }
@@ -283,7 +286,8 @@ public final class CalibrationPass {
         func read(_ name: String, _ count: Int) throws -> [Double] {
             let numbers = try source.tensor(named: prefix + name).doubles()
             guard numbers.count == count else {
-                throw ZooError(.mismatch, "the saved state has \(numbers.count) numbers in '\(name)', expected \(count)")
+                throw ZooError(
+                    .mismatch, "the saved state has \(numbers.count) numbers in '\(name)', expected \(count)")
             }
             return numbers
         }
@@ -303,7 +307,9 @@ public final class CalibrationPass {
             inputs[place] = try read("inputs/\(matrix.name)", matrix.columns)
             inputSquares[place] = try read("input_squares/\(matrix.name)", matrix.columns)
         }
-        (self.position, self.counted, self.samples, self.skipped, self.loss) = (position, counted, samples, skipped, loss)
+        (self.position, self.counted, self.samples, self.skipped, self.loss) = (
+            position, counted, samples, skipped, loss
+        )
         (inputRows, conflicts) = (rows, opposed)
     }
 }

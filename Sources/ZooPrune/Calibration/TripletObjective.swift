@@ -109,7 +109,9 @@ public final class TripletObjective: CalibrationObjective {
         var made: [Batch] = []
         if estimator == .perSample {
             made = try Self.singles(triplets, order, &generator, encoder, jobs: jobs).map { place, texts, vectors in
-                Batch(members: [place], shape: shape([place], fixed: texts.count), negatives: vectors, negativeTexts: texts)
+                Batch(
+                    members: [place], shape: shape([place], fixed: texts.count), negatives: vectors,
+                    negativeTexts: texts)
             }
         } else {
             for start in stride(from: 0, to: order.count, by: width) {
@@ -123,11 +125,13 @@ public final class TripletObjective: CalibrationObjective {
 
     /// Single triplets with the negatives that their group shares.
     private static func singles(
-        _ triplets: [TokenTriplet], _ order: [Int], _ generator: inout SeededGenerator, _ encoder: TextEncoder?, jobs: Int
+        _ triplets: [TokenTriplet], _ order: [Int], _ generator: inout SeededGenerator, _ encoder: TextEncoder?,
+        jobs: Int
     ) throws -> [(Int, [[Int32]], [Float])] {
         guard triplets.count >= sharingGroup + sharedNegatives, let encoder else {
             throw ZooError(
-                .usage, "the per-sample estimate needs \(sharingGroup + sharedNegatives) triplets; there are \(triplets.count)",
+                .usage,
+                "the per-sample estimate needs \(sharingGroup + sharedNegatives) triplets; there are \(triplets.count)",
                 hint: "use --fisher micro-batch")
         }
         var groups: [(members: [Int], texts: [[Int32]])] = []

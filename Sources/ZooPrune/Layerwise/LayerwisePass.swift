@@ -181,9 +181,12 @@ public final class LayerwisePass {
                 }
                 let integers = program.inputs(.indices).map { batch.tokens[$0.name] ?? [] }
                 try withPointers(reals) { reals in
-                    try withPointers(integers) { try executor.run(reals: reals, indices: $0) }
+                    try withPointers(integers) { integers in
+                        try executor.run(reals: reals, indices: integers)
+                        // While the inputs are there: the output of a part that only reshapes is its input.
+                        try body(index, executor.output(0), program.outputs[0].shape.dimensions)
+                    }
                 }
-                try body(index, executor.output(0), program.outputs[0].shape.dimensions)
             }
         }
     }

@@ -77,7 +77,9 @@ public enum MaskSelection {
         var pruned = [Bool](repeating: false, count: matrix.count)
         for row in 0..<matrix.rows {
             let own = (0..<matrix.columns).map { entry.scores[matrix.index(row, $0)] }
-            for (column, goes) in lowest(own, count).enumerated() where goes { pruned[matrix.index(row, column)] = true }
+            for (column, goes) in lowest(own, count).enumerated() where goes {
+                pruned[matrix.index(row, column)] = true
+            }
         }
         return pruned
     }

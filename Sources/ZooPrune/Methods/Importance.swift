@@ -2,10 +2,13 @@ import ZooBase
 
 /// GAPrune's score with Fisher values on a scale where both of its terms count.
 public struct ScaledImportance: PruneMethod {
+    /// What it is called on the command line.
     public static let name = "dai"
+    /// What it is, in a few words.
     public static let summary = "domain alignment importance, Fisher values divided by their mean; beta 0"
     private let settings: PruneSettings
 
+    /// The method with these constants.
     public init(_ settings: PruneSettings) { self.settings = settings }
 
     private func form(_ statistics: PruneStatistics) throws -> DomainImportance {
@@ -17,10 +20,12 @@ public struct ScaledImportance: PruneMethod {
             alpha: settings.alpha, beta: settings.beta ?? 0, gamma: settings.gamma, scale: scale, dividesNegative: true)
     }
 
+    /// A score per weight, as the tensor lies.
     public func scores(of matrix: CandidateMatrix, _ statistics: PruneStatistics) throws -> [Double] {
         try form(statistics).scores(of: matrix, statistics, settings.agreement)
     }
 
+    /// The ratio of the terms and the share of negative brackets.
     public func report(_ statistics: PruneStatistics) throws -> JSONObject {
         try form(statistics).report(statistics)
     }
@@ -28,21 +33,26 @@ public struct ScaledImportance: PruneMethod {
 
 /// GAPrune's score as published.
 public struct FaithfulImportance: PruneMethod {
+    /// What it is called on the command line.
     public static let name = "dai-faithful"
+    /// What it is, in a few words.
     public static let summary = "domain alignment importance as published, on raw Fisher values; beta 1"
     private let form: DomainImportance
     private let agreement: Agreement.Granularity
 
+    /// The method with these constants.
     public init(_ settings: PruneSettings) {
         form = DomainImportance(
             alpha: settings.alpha, beta: settings.beta ?? 1, gamma: settings.gamma, scale: 1, dividesNegative: false)
         agreement = settings.agreement
     }
 
+    /// A score per weight, as the tensor lies.
     public func scores(of matrix: CandidateMatrix, _ statistics: PruneStatistics) throws -> [Double] {
         try form.scores(of: matrix, statistics, agreement)
     }
 
+    /// The ratio of the terms and the share of negative brackets.
     public func report(_ statistics: PruneStatistics) throws -> JSONObject { try form.report(statistics) }
 }
 

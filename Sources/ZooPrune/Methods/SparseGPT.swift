@@ -6,20 +6,27 @@ import ZooTensor
 ///
 /// Blocks of columns choose together; with a pattern every M columns do. Layer by layer, so no threshold is global.
 public struct SparseGPT: LayerwiseMethod {
+    /// What it is called on the command line.
     public static let name = "sparsegpt"
+    /// What it is, in a few words.
     public static let summary = "least squares on the layer's inputs, the other weights adjusted (--side)"
+    /// The group used unless another is asked for.
     public static let defaultGroup = PruneGroup.tensor
+    /// Whether products of inputs are needed.
     public static let needsGram = true
     private let settings: PruneSettings
 
+    /// The method with these constants.
     public init(_ settings: PruneSettings) { self.settings = settings }
 
+    /// A score per weight, as the tensor lies.
     public func scores(of matrix: CandidateMatrix, _ statistics: PruneStatistics) throws -> [Double] {
         throw ZooError(
             .unsupported, "sparsegpt adjusts the weights of one layer after the other and has no global scores",
             hint: "use --group tensor, row or N:M")
     }
 
+    /// Prunes a layer.
     public func prune(_ layer: inout LayerProblem) throws {
         let rows = layer.matrix.rows, columns = layer.matrix.columns
         if case .pattern(_, let of) = layer.group { try MaskSelection.checkPattern(layer.matrix, of) }
@@ -87,7 +94,8 @@ public struct SparseGPT: LayerwiseMethod {
             }
         }
         for (place, goes) in MaskSelection.lowest(scores, count).enumerated() where goes {
-            layer.pruned[(rows.lowerBound + place / block.count) * columns + block.lowerBound + place % block.count] = true
+            layer.pruned[(rows.lowerBound + place / block.count) * columns + block.lowerBound + place % block.count] =
+                true
         }
     }
 
@@ -100,7 +108,9 @@ public struct SparseGPT: LayerwiseMethod {
         for row in 0..<layer.matrix.rows where layer.pruned[row * columns + column] {
             let error = layer.weights[row * columns + column] / pivot
             guard error != 0 else { continue }
-            for other in column..<end { layer.weights[row * columns + other] -= error * upper[column * columns + other] }
+            for other in column..<end {
+                layer.weights[row * columns + other] -= error * upper[column * columns + other]
+            }
             layer.weights[row * columns + column] = 0
             errors[row * width + column - start] = error
         }

@@ -147,7 +147,8 @@ public struct CalibrationData: Sendable {
             return Array(ids[start..<start + length])
         }
         return stride(from: 0, to: texts.count, by: 3).map {
-            TokenTriplet(query: texts[$0], positive: texts[$0 + 1], negative: texts[$0 + 2].isEmpty ? nil : texts[$0 + 2])
+            TokenTriplet(
+                query: texts[$0], positive: texts[$0 + 1], negative: texts[$0 + 2].isEmpty ? nil : texts[$0 + 2])
         }
     }
 }

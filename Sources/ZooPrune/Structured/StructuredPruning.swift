@@ -136,8 +136,10 @@ public struct StructuredPruning {
             }
         }
         let wanted = PruneGroup.zeros(share, of: scores.reduce(0) { $0 + $1.count })
-        let ranked = scores.enumerated().flatMap { layer, own in own.indices.map { (score: own[$0], layer: layer, unit: $0) } }
-            .sorted { ($0.score, $0.layer, $0.unit) < ($1.score, $1.layer, $1.unit) }
+        let ranked = scores.enumerated().flatMap { layer, own in
+            own.indices.map { (score: own[$0], layer: layer, unit: $0) }
+        }
+        .sorted { ($0.score, $0.layer, $0.unit) < ($1.score, $1.layer, $1.unit) }
         var left = scores.map(\.count), gone = scores.map { [Bool](repeating: false, count: $0.count) }
         let least = scores.map { max(1, ($0.count + 3) / 4) }
         var taken = 0
@@ -194,7 +196,8 @@ public struct StructuredPruning {
         let stays = Set(units)
         for column in 0..<matrix.columns where !stays.contains(column / axis.blockLength) {
             for row in 0..<rows {
-                shift[row] += weights[matrix.isTransposed ? column * rows + row : row * matrix.columns + column] * means[column]
+                shift[row] +=
+                    weights[matrix.isTransposed ? column * rows + row : row * matrix.columns + column] * means[column]
             }
         }
         state[name] = Tensor(shift, shape: bias.shape).converted(to: bias.dtype)

@@ -6,6 +6,8 @@ struct PanelLayout {
     private static let labelSize = 11.5
     private static let titleSize = 12.5
     private static let tickLength = 4.0
+    /// Room between neighbouring labels of given ticks.
+    private static let tickGap = 3.0
 
     private let panel: Panel
     private let outer: Box
@@ -51,11 +53,39 @@ struct PanelLayout {
 
     private var xTicks: [ScaledAxis.Tick] {
         let ticks = x.ticks(about: max(2, Int(plot.width / 65)))
+        guard panel.x.tickValues.isEmpty else { return thinned(ticks).ticks }
         let widest = ticks.map { RichText($0.label).width(size: Self.tickSize) }.max() ?? 0
         // Labels that would run into each other are thinned out.
         let room = plot.width / Double(max(1, ticks.count))
         let step = max(1, Int(((widest + 6) / room).rounded(.up)))
         return ticks.enumerated().filter { $0.offset % step == 0 }.map(\.element)
+    }
+
+    /// Given ticks: all that have room beside each other where they fall, else every second, third and so on.
+    private func thinned(_ ticks: [ScaledAxis.Tick]) -> (ticks: [ScaledAxis.Tick], step: Int) {
+        let placed = ticks.compactMap { tick in pageX(tick.value).map { (tick: tick, at: $0) } }.sorted {
+            $0.at < $1.at
+        }
+        for step in 1..<max(2, placed.count) {
+            let kept = placed.enumerated().filter { $0.offset % step == 0 }.map(\.element)
+            let ends = kept.map { item -> (low: Double, high: Double) in
+                let half = RichText(item.tick.label).width(size: Self.tickSize) / 2
+                return (item.at - half, item.at + half)
+            }
+            if zip(ends, ends.dropFirst()).allSatisfy({ $0.high + Self.tickGap <= $1.low }) {
+                return (kept.map(\.tick), step)
+            }
+        }
+        return (placed.prefix(1).map(\.tick), max(1, placed.count))
+    }
+
+    /// The name of the x axis; where given ticks are not all labelled it says which are.
+    private var xLabel: String {
+        guard !panel.x.tickValues.isEmpty, !panel.x.label.isEmpty else { return panel.x.label }
+        let step = thinned(x.ticks(about: 2)).step
+        guard step > 1 else { return panel.x.label }
+        let ordinal = step == 2 ? "2nd" : step == 3 ? "3rd" : "\(step)th"
+        return panel.x.label + " (every \(ordinal) labelled)"
     }
 
     private var yTicks: [ScaledAxis.Tick] { y.ticks(about: max(2, Int(plot.height / 40))) }
@@ -88,7 +118,9 @@ struct PanelLayout {
         }
         rule([Point(plot.x, plot.y), Point(plot.x, plot.bottom)])
         rule([Point(plot.x, plot.bottom), Point(plot.right, plot.bottom)])
-        for value in x.minorTicks {
+        // Given ticks that have no room for their label are marked all the same.
+        let labelled = xTicks.map(\.value)
+        for value in x.minorTicks + panel.x.tickValues.filter({ !labelled.contains($0) }) {
             guard let place = pageX(value) else { continue }
             rule([Point(place, plot.bottom), Point(place, plot.bottom + 2)])
         }
@@ -114,7 +146,7 @@ struct PanelLayout {
     private func drawAxisLabels(into scene: inout Scene) {
         if !panel.x.label.isEmpty {
             let at = Point(plot.x + plot.width / 2, outer.bottom - 4)
-            scene.add(.label(.init(text: RichText(panel.x.label), at: at, size: Self.labelSize, anchor: .middle)))
+            scene.add(.label(.init(text: RichText(xLabel), at: at, size: Self.labelSize, anchor: .middle)))
         }
         if !panel.y.label.isEmpty {
             let at = Point(outer.x + Self.labelSize, plot.y + plot.height / 2)

@@ -11,10 +11,17 @@ public protocol BlackBox: Sendable {
     var classCount: Int { get }
     /// What its answers are.
     var kind: ScoreKind { get }
+    /// Whether the same inputs are known to get the same answers; others are asked some of them twice.
+    var isRepeatable: Bool { get }
     /// The answers to `count` inputs, side by side: `count × classCount` scores, row-major; for labels one-hot rows.
     ///
     /// - Throws: what asking throws.
     func scores(_ inputs: [Float], count: Int) throws -> [Float]
+}
+
+extension BlackBox {
+    /// Yes, unless a box says otherwise.
+    public var isRepeatable: Bool { true }
 }
 
 /// Asks a box, checks what it says, and counts.

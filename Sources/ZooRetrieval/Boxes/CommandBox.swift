@@ -27,6 +27,8 @@ public struct CommandBox: BlackBox {
     public let classCount: Int
     /// What the lines hold.
     public let kind: ScoreKind
+    /// Nothing is known of what it does.
+    public var isRepeatable: Bool { false }
     private let arguments: [String]
     private let input: BoxInput
     private let timeout: Double

@@ -19,6 +19,8 @@ public struct LoopbackBox: BlackBox {
     public let classCount: Int
     /// What the answers are.
     public let kind: ScoreKind
+    /// Nothing is known of what it does.
+    public var isRepeatable: Bool { false }
     private let address: Address
     private let timeout: Double
 

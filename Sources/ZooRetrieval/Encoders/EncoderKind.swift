@@ -18,6 +18,14 @@ public enum RetrievalLoss: String, Sendable, Hashable, CaseIterable {
     case ranking
     /// The published code as it runs: mean_j max(0, max_i S_ij − S_jj), the diagonal among the candidates, no margin.
     case published
+    /// As published for graded labels (accuracies y, scaled to 0…1 per query): ½ (1 − cos to the best model) + ½ max(0,
+    /// cos to the most similar bad one − 0.2); bad is y ≤ 0.5 and y ≤ y_best − 0.1. Only the best counts, not the order.
+    case graded
+    /// Cross-entropy between softmax(y / 0.1) and softmax(S / 0.1) over the models of a batch: the whole order counts.
+    case listwise
+
+    /// Whether accuracies of every model on every task are needed.
+    public var readsGrades: Bool { self == .graded || self == .listwise }
 }
 
 /// The sizes of both encoders.
@@ -185,6 +193,35 @@ package struct EncoderProgram {
 
     /// Rows of unit length; very short ones are left short.
     func unit(_ u: Value) throws -> Value { try b.normalised(u, epsilon: 1e-16) }
+
+    /// The loss of similarities: `[B, B]`, query i and model i of the same task, for those that read no grades; of any
+    /// models for the others, which declare what `GradedBatch` makes.
+    package static func loss(_ b: ProgramBuilder, _ s: Value, _ settings: TrainingSettings) throws -> Value {
+        switch settings.loss {
+        case .ranking, .published: try ranking(b, s, loss: settings.loss, margin: settings.margin)
+        case .graded: try graded(b, s)
+        case .listwise:
+            try b.affine(
+                b.mean(
+                    b.sum(
+                        try b.multiply(
+                            b.data("grades.target", s.shape),
+                            b.logSoftmax(b.affine(s, scale: 1 / GradedBatch.temperature), axis: 1)), axes: [1])),
+                scale: -1)
+        }
+    }
+
+    private static func graded(_ b: ProgramBuilder, _ s: Value) throws -> Value {
+        let n = s.shape[0]
+        let best = b.data("grades.best", s.shape), allowed = b.data("grades.bad", s.shape)
+        let own = try b.sum(try b.multiply(s, best), axes: [1])
+        // Similarities lie in [−1, 1]: what is not bad moves down by 4, and where nothing is bad the term is zero.
+        let bad = try b.add(s, b.affine(allowed, scale: 4, offset: -4))
+        let hardest = try b.reshape(try b.maximum(of: bad, axis: 1), [n])
+        let pull = try b.mean(b.affine(own, scale: -0.5, offset: 0.5))
+        let push = try b.mean(b.relu(b.affine(hardest, offset: -GradedBatch.badCosine)))
+        return try b.add(pull, b.affine(push, scale: 0.5))
+    }
 
     /// The ranking loss of similarities `[B, B]`, query i and model i of the same task.
     package static func ranking(_ b: ProgramBuilder, _ s: Value, loss: RetrievalLoss, margin: Double) throws -> Value {

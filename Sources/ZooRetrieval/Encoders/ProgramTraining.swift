@@ -145,6 +145,23 @@ final class ProgramTraining {
         return loss
     }
 
+    /// Weights and both moments as they are now.
+    var numbers: (weights: [[Float]], first: [[Float]], second: [[Float]]) {
+        func all(_ arrays: AlignedArrays) -> [[Float]] { arrays.counts.indices.map { arrays.array($0) } }
+        return (all(weights), all(first), all(second))
+    }
+
+    /// Goes on from numbers of an earlier training of the same parameters. Precondition: they have the same sizes.
+    func restore(_ weights: [[Float]], _ first: [[Float]], _ second: [[Float]], steps: Int) {
+        for (arrays, values) in [(self.weights, weights), (self.first, first), (self.second, second)] {
+            precondition(values.map(\.count) == arrays.counts)
+            for (place, array) in values.enumerated() {
+                arrays.mutable(place).update(from: array, count: array.count)
+            }
+        }
+        self.steps = steps
+    }
+
     /// The parameters as they are now.
     var parameters: LearnedParameters {
         var copy = shapes

@@ -38,11 +38,7 @@ extension RetrievalIndex {
         for name in maps.names { state["map.\(name)"] = maps[name] }
         for name in encoders.names { state["encoder.\(name)"] = encoders[name] }
         state["vectors"] = Tensor(vectors, shape: [models.count, encoder.shape.embedding])
-        for (place, found) in answers.enumerated() {
-            let scores = Tensor(
-                found.scores.values.map { Float($0) }, shape: [found.scores.rows, found.scores.columns])
-            state[Self.answerName(place)] = scores.converted(to: .float16)
-        }
+        for (place, found) in storedAnswers.enumerated() { state[Self.answerName(place)] = found }
         return state
     }
 
@@ -109,18 +105,14 @@ extension RetrievalIndex {
             throw ZooError(.corrupt, "vectors of shape \(all.shape) for \(rows.count) models of \(width) numbers")
         }
         let values = all.floats()
-        var names = Set<String>(), models: [IndexedModel] = [], answers: [ProbeAnswers] = []
+        var names = Set<String>(), models: [IndexedModel] = [], answers: [Tensor] = []
         for (place, row) in rows.enumerated() {
             let model = try IndexedModel(HeaderReader(row.object ?? JSONObject()))
             guard names.insert(model.name).inserted else { throw ZooError(.corrupt, "\(model.name): is there twice") }
             let tensor = try source.tensor(named: Self.answerName(place))
-            guard tensor.shape.rank == 2 else { throw ZooError(.corrupt, "\(model.name): answers of \(tensor.shape)") }
-            let found = ProbeAnswers(
-                kind: model.kind,
-                scores: Matrix(tensor.doubles(), rows: tensor.shape[0], columns: tensor.shape[1]))
-            try check(model, Array(values[place * width..<(place + 1) * width]), found)
+            try check(model, Array(values[place * width..<(place + 1) * width]), tensor)
             models.append(model)
-            answers.append(found)
+            answers.append(tensor)
         }
         set(models, values, answers)
     }

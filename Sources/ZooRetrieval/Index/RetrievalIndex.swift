@@ -83,8 +83,9 @@ public struct RetrievalIndex: Sendable {
     public private(set) var models: [IndexedModel] = []
     /// Their vectors `[K, E]`, of unit length.
     public private(set) var vectors: [Float] = []
-    /// Their answers on the pool.
-    public private(set) var answers: [ProbeAnswers] = []
+    /// Their answers on the pool `[probes, classes]` in half precision, as they are stored.
+    private(set) var storedAnswers: [Tensor] = []
+    private var names: Set<String> = []
 
     /// An index without models.
     public init(pool: ProbePool, map: FeatureMap, encoder: KnowledgeEncoder, capture: CaptureSettings) {
@@ -104,23 +105,44 @@ public struct RetrievalIndex: Sendable {
     /// - Throws: `usage` when there is a model of that name; `mismatch` when its vector was made with another map,
     ///   encoder, pool or seed.
     public mutating func add(_ model: IndexedModel, vector: [Float], answers found: ProbeAnswers) throws {
-        guard !models.contains(where: { $0.name == model.name }) else {
+        guard !names.contains(model.name) else {
             throw ZooError(.usage, "\(model.name): is in the index already")
         }
-        try check(model, vector, found)
+        let answers = Self.halves(found)
+        try check(model, vector, answers)
+        names.insert(model.name)
         models.append(model)
         vectors += vector
-        answers.append(found)
+        storedAnswers.append(answers)
     }
 
     /// Puts checked models in place of those that are there.
-    mutating func set(_ models: [IndexedModel], _ vectors: [Float], _ answers: [ProbeAnswers]) {
+    mutating func set(_ models: [IndexedModel], _ vectors: [Float], _ answers: [Tensor]) {
         self.models = models
         self.vectors = vectors
-        self.answers = answers
+        storedAnswers = answers
+        names = Set(models.map(\.name))
     }
 
-    func check(_ model: IndexedModel, _ vector: [Float], _ found: ProbeAnswers) throws {
+    /// The answers of a model on the pool.
+    public func answers(at place: Int) -> ProbeAnswers {
+        let tensor = storedAnswers[place]
+        return ProbeAnswers(
+            kind: models[place].kind,
+            scores: Matrix(tensor.doubles(), rows: tensor.shape[0], columns: tensor.shape[1]))
+    }
+
+    /// Scores in half precision. Logits beyond its range are scaled down all together: the order of classes stays, and
+    /// probabilities of such logits are 0 and 1 either way.
+    private static func halves(_ found: ProbeAnswers) -> Tensor {
+        let largest = found.scores.values.reduce(0) { max($0, abs($1)) }, limit = 60_000.0
+        let scale = largest > limit ? limit / largest : 1
+        return Tensor(
+            found.scores.values.map { Float($0 * scale) }, shape: [found.scores.rows, found.scores.columns]
+        ).converted(to: .float16)
+    }
+
+    func check(_ model: IndexedModel, _ vector: [Float], _ answers: Tensor) throws {
         guard model.madeWith == madeWith else {
             throw ZooError(
                 .mismatch, "\(model.name): its vector was made with \(model.madeWith); this index has \(madeWith)",
@@ -130,29 +152,17 @@ public struct RetrievalIndex: Sendable {
             throw ZooError(
                 .corrupt, "\(model.name): a vector of \(vector.count) numbers, expected \(encoder.shape.embedding)")
         }
-        guard found.scores.rows == pool.count, found.scores.columns == model.classCount else {
+        guard answers.shape == [pool.count, model.classCount] else {
             throw ZooError(
                 .corrupt,
-                "\(model.name): answers of [\(found.scores.rows), \(found.scores.columns)], expected "
-                    + "[\(pool.count), \(model.classCount)]")
+                "\(model.name): answers of \(answers.shape), expected [\(pool.count), \(model.classCount)]")
         }
     }
 
     // MARK: Search
 
-    /// One model found.
-    public struct Hit: Sendable, Hashable {
-        /// Its place in the index.
-        public var place: Int
-        /// Cosine with the query.
-        public var score: Double
-
-        /// A model and its score.
-        public init(place: Int, score: Double) {
-            self.place = place
-            self.score = score
-        }
-    }
+    /// One model found: its place in the index and its cosine with the query.
+    public typealias Hit = VectorSearch.Hit
 
     /// The most similar models, best first; of equal scores the one with fewer parameters, then by name.
     ///
@@ -160,39 +170,33 @@ public struct RetrievalIndex: Sendable {
     ///   - query: of unit length.
     ///   - allowed: places to rank; nil for all. Filters come before the cut, never after.
     public func search(_ query: [Float], top: Int, among allowed: [Int]? = nil) throws -> [Hit] {
-        let scores = try similarities(query)
-        var best: [Hit] = []
-        best.reserveCapacity(top + 1)
-        func offer(_ place: Int) {
-            let hit = Hit(place: place, score: Double(scores[place]))
-            if best.count == top, let last = best.last, !precedes(hit, last) { return }
-            var low = 0, high = best.count
-            while low < high {
-                let middle = (low + high) / 2
-                if precedes(hit, best[middle]) { high = middle } else { low = middle + 1 }
-            }
-            best.insert(hit, at: low)
-            if best.count > top { best.removeLast() }
-        }
-        guard top > 0 else { return [] }
-        if let allowed { for place in allowed { offer(place) } } else { for place in models.indices { offer(place) } }
-        return best
+        try checkLength(query)
+        return try VectorSearch(vectors, width: encoder.shape.embedding).nearest(
+            query, top: top, among: allowed, isBefore: { isBefore($0, $1) }
+        ).first ?? []
     }
 
     /// The cosine of every model, by one matrix product.
     public func similarities(_ query: [Float]) throws -> [Float] {
+        try checkLength(query)
+        return try VectorSearch(vectors, width: encoder.shape.embedding).similarities(query)
+    }
+
+    private func checkLength(_ query: [Float]) throws {
         guard query.count == encoder.shape.embedding else {
             throw ZooError(
                 .mismatch, "a query vector of \(query.count) numbers, the index has \(encoder.shape.embedding)")
         }
-        guard !models.isEmpty else { return [] }
-        return try LinearAlgebra.product(vectors, query, rows: models.count, columns: 1, depth: query.count)
     }
 
     /// Whether one hit comes before another.
     public func precedes(_ a: Hit, _ b: Hit) -> Bool {
-        if a.score != b.score { return a.score > b.score }
-        let (x, y) = (models[a.place], models[b.place])
+        a.score != b.score ? a.score > b.score : isBefore(a.place, b.place)
+    }
+
+    /// Of models of equal scores: fewer parameters first, then by name.
+    private func isBefore(_ a: Int, _ b: Int) -> Bool {
+        let (x, y) = (models[a], models[b])
         let (m, n) = (x.parameterCount ?? .max, y.parameterCount ?? .max)
         return m != n ? m < n : x.name < y.name
     }

@@ -69,7 +69,32 @@ public struct Capture: Sendable {
         }
         let checked = CheckedBox(box)
         let scores = try checked.scores(pool.inputs, count: pool.count)
+        try refuseNonsense(checked, scores)
         var work = CaptureWork(self, checked, scores)
-        return try ZooError.locate(box.name) { try work.run() }
+        return try work.run()
+    }
+
+    /// Probes that boxes outside this process are asked about twice.
+    private static let repeats = 32
+
+    /// - Throws: `mismatch` when a box answers alike whatever it is asked, or differently when it is asked again.
+    private func refuseNonsense(_ box: CheckedBox, _ scores: Matrix) throws {
+        let first = scores.row(0)
+        guard (1..<scores.rows).contains(where: { !scores.row($0).elementsEqual(first) }) else {
+            throw ZooError(
+                .mismatch, "\(box.box.name): answers the same on all \(pool.count) probes",
+                hint: "see that it reads the inputs; else take probes that cover its classes")
+        }
+        guard !box.box.isRepeatable else { return }
+        let count = min(Self.repeats, pool.count)
+        let again = argmaxRows(try box.scores(Array(pool.inputs.prefix(count * pool.size)), count: count))
+        let differing = zip(argmaxRows(scores), again).count { $0 != $1 }
+        // A tie may fall either way; more than a tenth is no tie.
+        guard differing * 10 <= count else {
+            throw ZooError(
+                .mismatch,
+                "\(box.box.name): \(differing) of \(count) answers differ when the same inputs are asked again",
+                hint: "a model answers alike each time: switch off dropout and sampling")
+        }
     }
 }

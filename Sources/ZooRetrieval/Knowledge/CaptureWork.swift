@@ -28,7 +28,7 @@ struct CaptureWork {
         let live = (0..<classes).filter { !isEmpty[$0] }
         guard live.count >= 2 else {
             throw ZooError(
-                .mismatch, "answers one class on all \(capture.pool.count) probes",
+                .mismatch, "\(box.box.name): answers one class on all \(capture.pool.count) probes",
                 hint: "take probes that cover the model's classes")
         }
         let partners = choosePartners(live)

@@ -166,6 +166,16 @@ public struct FeatureMap: Sendable {
         return try plain.standardised(over: pool)
     }
 
+    /// What tells the map that `net` would learn from others, without learning it.
+    public static func netDigest(_ samples: Samples, pool: ProbePool, seed: UInt64) -> String {
+        var hash = Fingerprint()
+        hash.add(samples.inputs)
+        for label in samples.labels { hash.add(UInt64(UInt32(bitPattern: label))) }
+        hash.add(pool.digest)
+        hash.add(seed)
+        return hash.text
+    }
+
     /// Features of mean zero and deviation one over the probes; deviations under 1e-3 count as that.
     private func standardised(over pool: ProbePool) throws -> FeatureMap {
         let features = try apply(pool.inputs, count: pool.count)

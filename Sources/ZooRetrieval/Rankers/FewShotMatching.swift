@@ -5,6 +5,8 @@ public struct FewShotMatching: Ranker {
     public static let name = "fewshot"
     /// One line for help.
     public static let summary = "probability mass under the best matching of classes"
+    /// What the score is, with its unit.
+    public static let meaning = "share of the samples' probability on the matched classes, 0 to 1"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.probabilities]
 

@@ -7,6 +7,8 @@ public struct GBC: Ranker {
     public static let name = "gbc"
     /// One line for help.
     public static let summary = "overlap of spherical Gaussians of classes, negated (2111.12780)"
+    /// What the score is, with its unit.
+    public static let meaning = "minus the summed overlap of class pairs, 0 at best"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 

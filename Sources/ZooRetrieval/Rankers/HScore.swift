@@ -8,6 +8,8 @@ public struct HScore: Ranker {
     /// One line for help.
     public static let summary =
         "H-score of features (ICIP 2019); useless when there are about as many features as samples"
+    /// What the score is, with its unit.
+    public static let meaning = "H-score, 0 to the number of classes minus one"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
@@ -29,6 +31,8 @@ public struct RegularisedHScore: Ranker {
     public static let name = "hscore-reg"
     /// One line for help.
     public static let summary = "H-score with a shrunk covariance (2110.06893)"
+    /// What the score is, with its unit.
+    public static let meaning = "H-score, 0 to the number of classes minus one"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 

@@ -5,6 +5,8 @@ public struct LEEP: Ranker {
     public static let name = "leep"
     /// One line for help.
     public static let summary = "log expected empirical prediction on class probabilities (2002.12462)"
+    /// What the score is, with its unit.
+    public static let meaning = "mean log-likelihood of a sample's class, nats, 0 at best"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.probabilities]
 

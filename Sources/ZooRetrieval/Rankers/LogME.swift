@@ -9,6 +9,8 @@ public struct LogME: Ranker {
     public static let name = "logme"
     /// One line for help.
     public static let summary = "log evidence of a linear model on features, rank-deficient term included (2102.11005)"
+    /// What the score is, with its unit.
+    public static let meaning = "log evidence per sample, nats"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 
@@ -118,6 +120,8 @@ public struct PublishedLogME: Ranker {
     public static let name = "logme-published"
     /// One line for help.
     public static let summary = "LogME without the term of missing dimensions, as published code has it; for comparison"
+    /// What the score is, with its unit.
+    public static let meaning = "log evidence per sample, nats, without a term"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 

@@ -6,6 +6,8 @@ public struct LogitProbing: Ranker {
     public static let name = "logit"
     /// One line for help.
     public static let summary = "logits over the probe pool against similarities to it; no model pass (2502.09619)"
+    /// What the score is, with its unit.
+    public static let meaning = "minus the mean squared distance of standardised logits, summed over classes, 0 at best"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.answers]
 

@@ -5,6 +5,8 @@ public struct NCE: Ranker {
     public static let name = "nce"
     /// One line for help.
     public static let summary = "negative conditional entropy of labels given predicted classes (1908.08142)"
+    /// What the score is, with its unit.
+    public static let meaning = "minus the conditional entropy of classes, nats, 0 at best"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.probabilities]
 

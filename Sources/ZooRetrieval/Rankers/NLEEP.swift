@@ -9,6 +9,8 @@ public struct NLEEP: Ranker {
     public static let name = "nleep"
     /// One line for help.
     public static let summary = "LEEP on a Gaussian mixture over features; needs 20 samples per class (2011.11200)"
+    /// What the score is, with its unit.
+    public static let meaning = "mean log-likelihood of a sample's class, nats, 0 at best"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 

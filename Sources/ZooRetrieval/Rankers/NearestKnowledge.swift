@@ -5,6 +5,8 @@ public struct NearestKnowledge: Ranker {
     public static let name = "prototype"
     /// One line for help.
     public static let summary = "distance of class means to the model's own classes of probes; no model pass"
+    /// What the score is, with its unit.
+    public static let meaning = "mean cosine of matched classes, -1 to 1"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.answers]
 

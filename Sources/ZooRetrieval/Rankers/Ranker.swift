@@ -108,6 +108,8 @@ public protocol Ranker: Sendable {
     static var name: String { get }
     /// One line for help, with the source.
     static var summary: String { get }
+    /// What the score is, with its unit and range.
+    static var meaning: String { get }
     /// What it looks at.
     static var needs: Set<RankerNeed> { get }
     /// With default settings.

@@ -11,6 +11,8 @@ public struct SFDA: Ranker {
     public static let name = "sfda"
     /// One line for help.
     public static let summary = "Fisher discriminant on features made harder by its own confidence (2207.03036)"
+    /// What the score is, with its unit.
+    public static let meaning = "mean probability of a sample's class, 0 to 1"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 

@@ -6,6 +6,8 @@ public struct RandomRanker: Ranker {
     public static let name = "random"
     /// One line for help.
     public static let summary = "chance"
+    /// What the score is, with its unit.
+    public static let meaning = "a random number, 0 to 1"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.profile]
 
@@ -27,6 +29,8 @@ public struct ParameterCountRanker: Ranker {
     public static let name = "parameters"
     /// One line for help.
     public static let summary = "the model with the most parameters"
+    /// What the score is, with its unit.
+    public static let meaning = "parameters of the model"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.profile]
 
@@ -48,6 +52,8 @@ public struct SourceAccuracyRanker: Ranker {
     public static let name = "source-accuracy"
     /// One line for help.
     public static let summary = "the model with the best accuracy on its own task"
+    /// What the score is, with its unit.
+    public static let meaning = "accuracy on the model's own task, 0 to 1"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.profile]
 
@@ -69,6 +75,8 @@ public struct AverageAccuracyRanker: Ranker {
     public static let name = "best-average"
     /// One line for help.
     public static let summary = "the model with the best mean accuracy over all tasks of an evaluation"
+    /// What the score is, with its unit.
+    public static let meaning = "mean accuracy over the tasks, 0 to 1"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.profile]
 

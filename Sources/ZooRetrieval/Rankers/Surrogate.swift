@@ -8,6 +8,8 @@ public struct Surrogate: Ranker {
     public static let name = "surrogate"
     /// One line for help.
     public static let summary = "few-shot matching on answers regressed from the nearest probes; no model pass (own)"
+    /// What the score is, with its unit.
+    public static let meaning = "share of the samples' regressed probability on the matched classes, 0 to 1"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.answers]
 
@@ -28,6 +30,8 @@ public struct SurrogateLEEP: Ranker {
     public static let name = "surrogate-leep"
     /// One line for help.
     public static let summary = "LEEP on answers regressed from the nearest probes; no model pass (own)"
+    /// What the score is, with its unit.
+    public static let meaning = "mean log-likelihood of a sample's class by regressed answers, nats, 0 at best"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.answers]
 

@@ -7,6 +7,8 @@ public struct TransRate: Ranker {
     public static let name = "transrate"
     /// One line for help.
     public static let summary = "coding rate of features minus that within classes, epsilon 1 (2106.09362)"
+    /// What the score is, with its unit.
+    public static let meaning = "coding rate gained by the classes, nats"
     /// What it looks at.
     public static let needs: Set<RankerNeed> = [.features]
 

@@ -45,9 +45,9 @@ import ZooTensor
         var sums = [Double](repeating: 0, count: values.count)
         var start = 0
         try slope.withUnsafeBufferPointer { buffer in
-            var pointers: [UnsafePointer<Double>?] = []
+            var pointers: [[UnsafePointer<Double>]?] = []
             for size in space.theta.sizes {
-                pointers.append(buffer.baseAddress.map { $0 + start })
+                pointers.append(buffer.baseAddress.map { [$0 + start] })
                 start += size
             }
             try space.project(pointers, into: &sums)

@@ -10,6 +10,8 @@ on the stored float32 weights; outputs are kept in float64, gradients in float32
 Losses: `class` is the mean cross-entropy against `labels`; `next` the mean cross-entropy of the next real token;
 `probe` the sum of output x probe. Batch norm is computed twice, with running and with batch statistics (`train.`); deep
 networks over few samples amplify rounding there, so `train.rounding` says how far PyTorch's own float32 is from float64.
+
+`windows` is no family: its graph is spelled out in `architecture.yaml`.
 """
 
 import copy
@@ -268,6 +270,59 @@ def encoders():
           {"tokens": tokens, "mask": mask, "probe": pooled}, sentence, probe(pooled), output="embedding")
 
 
+class Windows(nn.Module):
+    """Grouped, depthwise, dilated and strided convolutions, joined along channels and features."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.depthwise = nn.Conv2d(8, 16, 3, stride=2, padding=1, groups=8)
+        self.dilated = nn.Conv2d(8, 6, 3, padding=2, dilation=2, bias=False)
+        self.norm = nn.BatchNorm2d(22)
+        self.both = nn.Conv2d(22, 6, 3, padding=3, dilation=3, groups=2)
+        self.side = nn.Linear(6, 4)
+        self.head = nn.Linear(10, 5)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        x = torch.cat([self.depthwise(x), F.max_pool2d(torch.tanh(self.dilated(x)), 2)], 1)
+        x = F.gelu(self.both(F.relu(self.norm(x)))).mean((2, 3))
+        return self.head(torch.cat([x, torch.sigmoid(self.side(x))], 1))
+
+
+WINDOWS = """name: windows
+inputs: [{name: image, kind: image, shape: [3, 10, 10]}]
+nodes:
+  - {name: stem, op: conv2d, parameters: {weight: stem.weight, bias: stem.bias}, padding: 1}
+  - {name: stem.act, op: activation, kind: relu}
+  - {name: depthwise, op: conv2d, parameters: {weight: depthwise.weight, bias: depthwise.bias}, stride: 2, padding: 1, groups: 8}
+  - {name: dilated, op: conv2d, inputs: [stem.act], parameters: {weight: dilated.weight}, padding: 2, dilation: 2}
+  - {name: dilated.act, op: activation, kind: tanh}
+  - {name: dilated.pool, op: max_pool, kernel: 2}
+  - {name: joined, op: concat, inputs: [depthwise, dilated.pool], axis: 0}
+  - name: norm
+    op: batch_norm
+    parameters: {weight: norm.weight, bias: norm.bias, running_mean: norm.running_mean, running_var: norm.running_var, num_batches_tracked: norm.num_batches_tracked}
+  - {name: norm.act, op: activation, kind: relu}
+  - {name: both, op: conv2d, parameters: {weight: both.weight, bias: both.bias}, padding: 3, dilation: 3, groups: 2}
+  - {name: both.act, op: activation, kind: gelu}
+  - {name: pooled, op: global_average_pool}
+  - {name: side, op: linear, parameters: {weight: side.weight, bias: side.bias}}
+  - {name: side.act, op: activation, kind: sigmoid}
+  - {name: features, op: concat, inputs: [pooled, side.act]}
+  - {name: head, op: linear, parameters: {weight: head.weight, bias: head.bias}, head: true}
+outputs: {features: features, logits: head}
+"""
+
+
+def windows():
+    image = torch.randn(6, 3, 10, 10)
+    labels = torch.randint(0, 5, (6,), dtype=torch.int32)
+    write("windows", {"architecture": "windows"}, randomise(Windows()), {"input": image, "labels": labels},
+          lambda m: m(image.to(m.stem.weight.dtype)), classes(labels), modes=("", "train."))
+    (HERE / "windows" / "architecture.yaml").write_text(WINDOWS)
+
+
 def pinn():
     """u_t + beta u_x = 0 on x in [0, 2 pi], periodic, u(x, 0) = sin x."""
     beta = 3.0
@@ -309,7 +364,7 @@ def pinn():
 if __name__ == "__main__":
     shutil.rmtree(HERE, ignore_errors=True)
     for place, family in enumerate(
-        [small_networks, residual_networks, image_transformers, language_models, encoders, pinn]
+        [small_networks, residual_networks, image_transformers, language_models, encoders, pinn, windows]
     ):
         torch.manual_seed(20 + place)
         family()

@@ -1,8 +1,9 @@
 """Writes the oracles of ZooTrainTests with PyTorch: python make_training_oracles.py (2.13 wrote the committed files).
 
 optimisers.json    a few steps of every optimiser and schedule on given gradients, in float64 and float32
-cnn.*, resnet.*    initial and final state of two networks after 24 steps on given batches, the last of each epoch
-                   incomplete; initialisers.json holds the standard deviations of torch.nn.init
+cnn.*, resnet.*, vit.*
+                   initial and final state of three networks after 24 steps on given batches, the last of each epoch
+                   incomplete
 """
 import json
 import os
@@ -127,6 +128,71 @@ class ResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class Attention(nn.Module):
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x):
+        n, t, d = x.shape
+        q, k, v = self.qkv(x).reshape(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, d))
+
+
+class Perceptron(nn.Module):
+    def __init__(self, dim, hidden):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Encoder(nn.Module):
+    def __init__(self, dim, heads, ratio):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Perceptron(dim, int(dim * ratio))
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Patches(nn.Module):
+    def __init__(self, patch, dim):
+        super().__init__()
+        self.proj = nn.Conv2d(1, dim, patch, patch)
+
+    def forward(self, x):
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class ViT(nn.Module):
+    """The names and the order of timm's VisionTransformer."""
+
+    def __init__(self, patch, dim, depth, heads, ratio):
+        super().__init__()
+        self.cls_token = nn.Parameter(1e-6 * torch.randn(1, 1, dim))
+        self.pos_embed = nn.Parameter(0.02 * torch.randn(1, (8 // patch) ** 2 + 1, dim))
+        self.patch_embed = Patches(patch, dim)
+        self.blocks = nn.ModuleList([Encoder(dim, heads, ratio) for _ in range(depth)])
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.head = nn.Linear(dim, 10)
+
+    def forward(self, x):
+        x = self.patch_embed(x)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x)[:, 0])
+
+
 def network_oracle(name, model, make, batch, samples, smoothing):
     """Samples in their order, four epochs or more, until 24 steps are done."""
     data = load_file(DIGITS)
@@ -153,3 +219,6 @@ if __name__ == "__main__":
     network_oracle("cnn-padded", CNN(), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True), 20, 50, 0.1)
     network_oracle("resnet", ResNet(6), lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=5e-4), 16, 60, 0.0)
     network_oracle("resnet-padded", ResNet(6), lambda p: torch.optim.AdamW(p, lr=1e-3, eps=1e-4), 20, 50, 0.05)
+    torch.manual_seed(3)
+    network_oracle("vit", ViT(2, 12, 2, 3, 2), lambda p: torch.optim.AdamW(p, lr=1e-3, eps=1e-4, weight_decay=0.05), 16, 60, 0.0)
+    network_oracle("vit-padded", ViT(4, 16, 1, 4, 1.5), lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9), 20, 50, 0.1)

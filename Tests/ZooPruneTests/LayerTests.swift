@@ -1,0 +1,187 @@
+import Testing
+import ZooAutodiff
+import ZooBase
+import ZooNN
+import ZooTensor
+
+@testable import ZooPrune
+
+/// Methods that go layer by layer, and what they are given.
+@Suite struct LayerTests {
+    private func problem(
+        rows: Int, columns: Int, inputs: LayerInputs, sparsity: Double, group: PruneGroup, seed: UInt64 = 7
+    ) -> LayerProblem {
+        var generator = SeededGenerator(seed: seed)
+        let weights = (0..<rows * columns).map { _ in Double(generator.below(2001) - 1000) / 500 + 1e-3 }
+        return LayerProblem(
+            CandidateMatrix(name: "w", rows: rows, columns: columns), weights: weights, inputs: inputs,
+            sparsity: sparsity, group: group)
+    }
+
+    private func identity(_ columns: Int) -> LayerInputs {
+        var products = [Double](repeating: 0, count: columns * columns)
+        for column in 0..<columns { products[column * columns + column] = 0.5 }
+        return LayerInputs(
+            columns: columns, rows: 1, squares: [Double](repeating: 0.5, count: columns), products: products)
+    }
+
+    private func magnitude(_ layer: LayerProblem) throws -> [Bool] {
+        try #require(
+            try MaskSelection.select(
+                [.init(layer.matrix, layer.weights.map(abs))], sparsity: layer.sparsity, group: layer.group
+            ).pruned["w"])
+    }
+
+    @Test func wandaWithEqualNormsIsMagnitudeInRows() throws {
+        for group in [PruneGroup.row, .tensor, .pattern(keep: 2, of: 4)] {
+            var layer = problem(rows: 6, columns: 12, inputs: identity(12), sparsity: 0.5, group: group)
+            let wanted = try magnitude(layer)
+            try Wanda(PruneSettings()).prune(&layer)
+            #expect(layer.pruned == wanted)
+        }
+    }
+
+    @Test func sparseGPTWithIndependentInputsIsMagnitudeAndChangesNothing() throws {
+        for group in [PruneGroup.row, .tensor, .pattern(keep: 2, of: 4)] {
+            var layer = problem(rows: 6, columns: 12, inputs: identity(12), sparsity: 0.5, group: group)
+            let before = layer.weights, wanted = try magnitude(layer)
+            try SparseGPT(PruneSettings()).prune(&layer)
+            #expect(layer.pruned == wanted)
+            for place in before.indices {
+                #expect(abs(layer.weights[place] - (wanted[place] ? 0 : before[place])) < 1e-12)
+            }
+        }
+    }
+
+    @Test func sparseGPTLeavesTheLeastSquaresAnswerOfItsFirstColumn() throws {
+        // Two inputs, one weight gone: what is left is w₂ + w₁ H₁₂/H₂₂ when the first goes.
+        let products = [4.0, 2, 2, 3]
+        let inputs = LayerInputs(columns: 2, rows: 2, squares: [4, 3], products: products)
+        var settings = PruneSettings()
+        settings.damping = 1e-12
+        var layer = LayerProblem(
+            CandidateMatrix(name: "w", rows: 1, columns: 2), weights: [0.1, 5], inputs: inputs, sparsity: 0.5,
+            group: .tensor)
+        try SparseGPT(settings).prune(&layer)
+        #expect(layer.pruned == [true, false])
+        #expect(abs(layer.weights[1] - (5 + 0.1 * 2 / 3)) < 1e-9 && layer.weights[0] == 0)
+    }
+
+    @Test func sparseGPTReproducesOutputsBetterThanWanda() throws {
+        var generator = SeededGenerator(seed: 12)
+        let columns = 24, rows = 10, samples = 200
+        // Correlated inputs: sums of a few sources.
+        let sources = (0..<samples * 8).map { _ in Double(generator.below(2001) - 1000) / 1000 }
+        let mixing = (0..<8 * columns).map { _ in Double(generator.below(2001) - 1000) / 1000 }
+        let x = try LinearAlgebra.product(sources, mixing, rows: samples, columns: columns, depth: 8)
+        let products = try LinearAlgebra.product(
+            x, transposeA: true, x, rows: columns, columns: columns, depth: samples)
+        let inputs = LayerInputs(
+            columns: columns, rows: samples, squares: (0..<columns).map { products[$0 * columns + $0] },
+            products: products)
+        func error(_ method: any LayerwiseMethod, _ group: PruneGroup) throws -> Double {
+            var layer = problem(rows: rows, columns: columns, inputs: inputs, sparsity: 0.5, group: group)
+            let before = layer.weights
+            try method.prune(&layer)
+            #expect(layer.pruned.count { $0 } == rows * columns / 2)
+            #expect(layer.pruned.indices.allSatisfy { !layer.pruned[$0] || layer.weights[$0] == 0 })
+            let change = zip(before, layer.weights).map { $0 - $1 }
+            let outputs = try LinearAlgebra.product(
+                x, change, transposeB: true, rows: samples, columns: rows, depth: columns)
+            return outputs.reduce(0) { $0 + $1 * $1 }
+        }
+        for group in [PruneGroup.row, .tensor, .pattern(keep: 2, of: 4)] {
+            var settings = PruneSettings()
+            settings.block = 8
+            let sparse = try error(SparseGPT(settings), group), wanda = try error(Wanda(settings), group)
+            #expect(sparse < 0.7 * wanda, "\(group): \(sparse) against \(wanda)")
+        }
+    }
+
+    @Test func inputsAreThoseOfTheWholeNetwork() throws {
+        let tiny = try TinyEncoder(), matrices = try tiny.matrices()
+        let layout = StatisticsLayout(tiny.graph, tensors: tiny.infos, matrices: matrices)
+        let triplets = TinyEncoder.triplets(11).map { TokenTriplet(query: $0.query, positive: $0.positive) }
+        let weights = try ModelWeights(tiny.graph, source: tiny.source)
+        let pass = CalibrationPass(try tiny.objective(triplets, layout: layout), layout: layout, weights: weights)
+        try pass.run(jobs: 2) { _ in }
+        let whole = try pass.statistics()
+        let layered = try LayerwisePass(
+            tiny.graph, tensors: tiny.infos, weights: weights, matrices: matrices,
+            data: .texts(triplets.flatMap(\.texts), maximumLength: 12))
+        var seen: [String] = []
+        try layered.run(needsGram: true, jobs: 2) { matrix, inputs in
+            seen.append(matrix.name)
+            let squares = try #require(whole.inputSquares[matrix.name])
+            for column in 0..<matrix.columns {
+                let found = inputs.squares[column] / Double(inputs.rows)
+                #expect(abs(found - Double(squares[column])) < 1e-4 * max(1, found), "\(matrix.name)")
+                #expect(
+                    abs(inputs.products[column * matrix.columns + column] - inputs.squares[column]) < 1e-4
+                        * max(1, inputs.squares[column]))
+            }
+            #expect(inputs.rows == triplets.reduce(0) { $0 + $1.query.count + $1.positive.count })
+        }
+        #expect(seen == matrices.map(\.name))
+    }
+
+    @Test func laterLayersSeeWhatEarlierOnesBecame() throws {
+        let tiny = try TinyEncoder(), matrices = try tiny.matrices(.mlp)
+        let weights = try ModelWeights(tiny.graph, source: tiny.source)
+        let layered = try LayerwisePass(
+            tiny.graph, tensors: tiny.infos, weights: weights, matrices: matrices,
+            data: .texts(TinyEncoder.triplets(4).flatMap(\.texts), maximumLength: 12))
+        try layered.run(needsGram: false, jobs: 1) { matrix, inputs in
+            let memory = try weights.memory(of: matrix.name)
+            if matrix.name.contains("intermediate") { for place in memory.indices { memory[place] = 0 } }
+            guard matrix.name.contains(".output.dense") else { return }
+            // gelu(bias) is all that is left: the same for every token.
+            let name = matrix.name.replacing(".output.", with: ".intermediate.").replacing("weight", with: "bias")
+            let own = try weights.memory(of: name)
+            for column in 0..<matrix.columns {
+                let x = Double(own[column])
+                // GELU is below |x| in size and above zero's square.
+                #expect(inputs.squares[column] / Double(inputs.rows) <= x * x + 1e-9)
+            }
+        }
+    }
+
+    @Test func convolutionsReadWindows() throws {
+        // A convolution is the product of its windows with its weights.
+        let node = GraphNode(
+            name: "conv", op: .conv2d, inputs: ["image"], parameters: [.init(role: "weight", name: "w")],
+            attributes: JSONObject([("stride", 2), ("padding", 1)]))
+        let graph = ArchitectureGraph(
+            name: "conv", inputs: [.init(name: "image", kind: .image, shape: [2, 5, 4])], nodes: [node],
+            outputs: [.init(name: "out", node: "conv")])
+        let infos = [TensorInfo(name: "w", dtype: .float32, shape: [3, 2, 3, 3])]
+        func numbers(_ count: Int, _ factor: Int, _ divisor: Int) -> [Double] {
+            var list: [Double] = []
+            for place in 0..<count { list.append(Double(place * factor % divisor) / Double(divisor) - 0.4) }
+            return list
+        }
+        let image = numbers(16 * 40, 7919, 23).map { Float($0) }
+        let weights = numbers(54, 31, 17)
+        let lowered = try LoweredGraph(graph, tensors: infos, batch: 16)
+        let program = lowered.builder.build([("out", try lowered.output("out", of: graph))])
+        let outputs = try program.compiledReference().makeExecutor().evaluate([
+            "image": image.map { Double($0) }, "w": weights,
+        ])[0]
+        let rows = image.withUnsafeBufferPointer {
+            InputRows($0, shape: [16, 2, 5, 4], mask: [], node: node, columns: 18)
+        }
+        let pixels = outputs.count / 16 / 3
+        #expect(rows.count == 16 * pixels)
+        for row in 0..<rows.count {
+            for channel in 0..<3 {
+                var found = 0.0
+                for column in 0..<18 {
+                    let value = Double(rows.values[row * 18 + column])
+                    found += value * weights[channel * 18 + column]
+                }
+                let wanted = outputs[(row / pixels * 3 + channel) * pixels + row % pixels]
+                #expect(abs(found - wanted) < 1e-6)
+            }
+        }
+    }
+}
