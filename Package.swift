@@ -133,7 +133,8 @@ let package = Package(
             name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooAutodiff", "ZooTestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooFormats", "ZooTestModels", "ZooTestSupport"]),
+            name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

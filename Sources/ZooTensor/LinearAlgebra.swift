@@ -53,6 +53,18 @@ public enum LinearAlgebra {
         return values
     }
 
+    /// The eigenvalues of a symmetric matrix, ascending, and its eigenvectors, row by row; only one triangle is read.
+    ///
+    /// - Throws: `numeric` when they do not converge.
+    public static func symmetricEigenvectors(
+        _ matrix: [Double], size n: Int
+    ) throws -> (values: [Double], vectors: [Double]) {
+        precondition(matrix.count == n * n)
+        var values = [Double](repeating: 0, count: n), vectors = matrix
+        try check(zoo_dsyevd(Int32(n), &vectors, &values, true), "dsyevd")
+        return (values, vectors)
+    }
+
     /// Eigenvalues, ascending, and eigenvectors, row by row, of a symmetric tridiagonal matrix.
     ///
     /// - Parameter offDiagonal: one shorter than the diagonal.

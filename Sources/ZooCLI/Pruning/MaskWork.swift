@@ -119,10 +119,14 @@ struct MaskWork {
         let source = scored.network.source
         let weights = try ModelWeights(scored.network.graph, source: source)
         let pass = try LayerwisePass(
-            scored.network.graph, tensors: source.tensorInfos, weights: weights, matrices: matrices, data: data)
+            scored.network.graph, tensors: source.tensorInfos, weights: weights,
+            original: type(of: method).needsAnchors ? ModelWeights(scored.network.graph, source: source) : nil,
+            matrices: matrices, data: data)
         let progress = session.progress(type(of: method).name, total: matrices.count, unit: .items("matrices"))
         var pruned: [String: [Bool]] = [:]
-        try pass.run(needsGram: type(of: method).needsGram, jobs: session.jobs) { matrix, inputs in
+        try pass.run(
+            needsGram: type(of: method).needsGram, needsAnchors: type(of: method).needsAnchors, jobs: session.jobs
+        ) { matrix, inputs in
             pruned[matrix.name] = try prune(matrix, inputs, weights, method)
             progress.advance()
         }
@@ -142,7 +146,11 @@ struct MaskWork {
             weights: (0..<matrix.rows).flatMap { row in
                 (0..<matrix.columns).map { Double(memory[matrix.index(row, $0)]) }
             }, inputs: inputs, sparsity: sparsity, group: group)
+        layer.jobs = session.jobs
+        let bias = try matrix.bias.map { try weights.memory(of: $0) }
+        layer.bias = bias.map { $0.map(Double.init) }
         try method.prune(&layer)
+        if let bias, let changed = layer.bias { for row in bias.indices { bias[row] = Float(changed[row]) } }
         var pruned = [Bool](repeating: false, count: matrix.count)
         for row in 0..<matrix.rows {
             for column in 0..<matrix.columns {

@@ -10,6 +10,8 @@ public struct LayerInputs: Sendable {
     public internal(set) var squares: [Double]
     /// Σ x_i x_j, `columns` × `columns`; empty when not asked for.
     public internal(set) var products: [Double]
+    /// What the layer should give, for methods that ask for it; nil for convolutions.
+    public internal(set) var anchors: LayerAnchors?
 
     /// Nothing seen yet.
     public init(columns: Int, needsGram: Bool) {
@@ -38,6 +40,10 @@ public struct LayerProblem: Sendable {
     public var weights: [Double]
     /// Which weights are gone; weights that were zero before count first.
     public var pruned: [Bool]
+    /// The bias of each output, which a method may change; nil without.
+    public var bias: [Double]?
+    /// Threads to use.
+    public var jobs = 1
     /// What the layer reads.
     public let inputs: LayerInputs
     /// The share to prune.

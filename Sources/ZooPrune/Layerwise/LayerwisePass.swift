@@ -17,16 +17,20 @@ public final class LayerwisePass {
         case samples(Samples)
     }
 
-    private let graph: ArchitectureGraph
+    let graph: ArchitectureGraph
     private let tensors: [TensorInfo]
-    private let weights: ModelWeights
+    let weights: ModelWeights
+    /// The network before anything is pruned; nil when nobody asks what it gives.
+    let original: ModelWeights?
     private let matrices: [CandidateMatrix]
-    private var batches: [Batch]
+    var batches: [Batch]
+    /// The same data in the network before anything is pruned.
+    var references: [Batch]
     /// The node whose values the batches hold; nil for the network's own inputs.
-    private var boundary: String?
+    private(set) var boundary: String?
     private static let textsPerBatch = 32, samplesPerBatch = 64
 
-    private struct Batch: Sendable {
+    struct Batch: Sendable {
         var rows: Int
         var length: Int
         /// Values by the name of the graph's input or of the boundary.
@@ -38,16 +42,19 @@ public final class LayerwisePass {
 
     /// Prepares a pass.
     ///
+    /// - Parameter original: the weights before, for `needsAnchors`; they must not change.
     /// - Throws: `mismatch` for data that the network does not read.
     public init(
-        _ graph: ArchitectureGraph, tensors: [TensorInfo], weights: ModelWeights, matrices: [CandidateMatrix],
-        data: Data
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], weights: ModelWeights, original: ModelWeights? = nil,
+        matrices: [CandidateMatrix], data: Data
     ) throws {
         self.graph = graph
         self.tensors = tensors
         self.weights = weights
+        self.original = original
         self.matrices = matrices
         batches = try Self.batches(graph, data)
+        references = original == nil ? [] : batches
     }
 
     private static func batches(_ graph: ArchitectureGraph, _ data: Data) throws -> [Batch] {
@@ -94,10 +101,11 @@ public final class LayerwisePass {
     ///
     /// - Parameters:
     ///   - needsGram: whether products of inputs are summed besides squares.
+    ///   - needsAnchors: whether inputs are given as `LayerInputs.anchors`, and neither squares nor products.
     ///   - visit: may change the matrix in the weights that the pass was given.
     /// - Throws: what visiting and running throw; `interrupted`.
     public func run(
-        needsGram: Bool, jobs: Int, visit: (CandidateMatrix, LayerInputs) throws -> Void
+        needsGram: Bool, needsAnchors: Bool = false, jobs: Int, visit: (CandidateMatrix, LayerInputs) throws -> Void
     ) throws {
         let byNode = Dictionary(grouping: matrices, by: \.node)
         guard let last = graph.nodes.lastIndex(where: { byNode[$0.name] != nil }) else { return }
@@ -116,6 +124,14 @@ public final class LayerwisePass {
             }
             for stage in stages {
                 try Cancellation.check()
+                if needsAnchors {
+                    for matrix in stage.matrices {
+                        var inputs = LayerInputs(columns: matrix.columns, needsGram: false)
+                        inputs.anchors = try anchors(of: matrix, at: stage.input, part, jobs)
+                        try visit(matrix, inputs)
+                    }
+                    continue
+                }
                 let inputs = try inputs(of: stage.matrices[0], at: stage.input, part, needsGram, jobs)
                 for matrix in stage.matrices { try visit(matrix, inputs) }
             }
@@ -142,15 +158,15 @@ public final class LayerwisePass {
     // MARK: Running parts of the graph
 
     /// Values of a node of a part, for every batch in order.
-    private func values(
-        of node: String, _ part: [GraphNode], _ batches: [Batch], _ jobs: Int,
+    func values(
+        of node: String, _ part: [GraphNode], _ batches: [Batch], _ weights: ModelWeights, _ jobs: Int,
         _ body: @Sendable (Int, UnsafeBufferPointer<Float>, [Int]) throws -> Void
     ) throws {
         var pools: [[Int]: ExecutorPool<Float>] = [:]
         for batch in batches where pools[[batch.rows, batch.length]] == nil {
             pools[[batch.rows, batch.length]] = ExecutorPool(try program(node, part, batch))
         }
-        let ready = pools, weights = weights
+        let ready = pools
         try Parallel.forEach(count: batches.count, jobs: jobs) { index in
             let batch = batches[index]
             guard let pool = ready[[batch.rows, batch.length]] else { return }
@@ -191,20 +207,27 @@ public final class LayerwisePass {
         return lowered.builder.build([("value", try lowered.output("value", of: piece))]).compiled()
     }
 
-    private func boundaryShape(_ node: String, _ length: Int) throws -> [Int] {
+    func boundaryShape(_ node: String, _ length: Int) throws -> [Int] {
         try GraphShapes(graph, tensors: tensors, sequenceLength: length).shapes[node] ?? []
     }
 
     /// Runs a part and keeps what crosses its end.
     private func advance(_ part: [GraphNode], _ jobs: Int) throws {
         guard let node = part.last?.name else { return }
+        try advance(&batches, weights, to: node, part, jobs)
+        if let original { try advance(&references, original, to: node, part, jobs) }
+        boundary = node
+    }
+
+    private func advance(
+        _ batches: inout [Batch], _ weights: ModelWeights, to node: String, _ part: [GraphNode], _ jobs: Int
+    ) throws {
         let results = Slots(count: batches.count)
-        try values(of: node, part, batches, jobs) { index, values, _ in results.set(index, Array(values)) }
+        try values(of: node, part, batches, weights, jobs) { index, values, _ in results.set(index, Array(values)) }
         for (index, found) in results.values.enumerated() {
             if let boundary { batches[index].reals[boundary] = nil }
             batches[index].reals[node] = found
         }
-        boundary = node
     }
 
     /// Sums over what a layer reads.
@@ -232,7 +255,7 @@ public final class LayerwisePass {
                     }
                 }
             } else {
-                try values(of: source, part, wave, jobs, add)
+                try values(of: source, part, wave, weights, jobs, add)
             }
             for sum in sums.values { total.add(sum) }
         }

@@ -30,10 +30,17 @@ extension PruneMethod {
 public protocol LayerwiseMethod: PruneMethod {
     /// Whether it needs products of inputs (`LayerInputs.gram`), not only their squares.
     static var needsGram: Bool { get }
+    /// Whether it needs `LayerInputs.anchors`: what the layer should give for the network to be as before.
+    static var needsAnchors: Bool { get }
     /// Prunes a layer: sets weights to zero, may change others, and marks what is gone.
     ///
     /// - Throws: `numeric` when a decomposition fails.
     func prune(_ layer: inout LayerProblem) throws
+}
+
+extension LayerwiseMethod {
+    /// Inputs alone.
+    public static var needsAnchors: Bool { false }
 }
 
 /// The constants of all methods, as options name them.
@@ -91,6 +98,7 @@ public enum PruneMethods {
         Magnitude.self,
         Wanda.self,
         SparseGPT.self,
+        Anchored.self,
         SecondOrder.self,
         FirstOrder.self,
         Fisher.self,

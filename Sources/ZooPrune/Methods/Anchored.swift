@@ -1,0 +1,78 @@
+import ZooBase
+
+/// Anchored least squares, our own: layer by layer, few weights are fitted such that the pruned network returns to where
+/// the unpruned one is.
+///
+///     min Σ_t ω_t |y_t − W x_t − b|² + λ |W − W₀|²,   W with the wanted zeros, b free
+///
+/// x_t is what the layer reads in the network as pruned so far, y_t the unpruned network's output less what the pruned
+/// one has already beside it (`LayerAnchors`), ω_t one over the tokens of the text, so that a short query counts as much
+/// as a long document, as it does in a mean over tokens. An entry's score is the size of the fitted weight times the
+/// spread of its input, as `SparseLeastSquares` finds them together; kept weights and biases are refitted. Like
+/// SparseGPT it reads activations alone: one pass, no gradients, no training.
+public struct Anchored: LayerwiseMethod {
+    /// `anchored`.
+    public static let name = "anchored"
+    /// What it is.
+    public static let summary =
+        "our own: fits kept weights and biases so that layers give what the unpruned ones gave (--side)"
+    /// The whole matrix: rows that matter more keep more.
+    public static let defaultGroup = PruneGroup.tensor
+    /// Products come with the anchors.
+    public static let needsGram = false
+    /// Yes.
+    public static let needsAnchors = true
+    private let settings: PruneSettings
+
+    /// Reads the damping (λ over the mean of the diagonal).
+    public init(_ settings: PruneSettings) { self.settings = settings }
+
+    /// There are none over all layers.
+    ///
+    /// - Throws: `unsupported`.
+    public func scores(of matrix: CandidateMatrix, _ statistics: PruneStatistics) throws -> [Double] {
+        throw ZooError(
+            .unsupported, "anchored fits one layer after the other and has no global scores",
+            hint: "use --group tensor, row or N:M")
+    }
+
+    /// Fits a linear layer.
+    ///
+    /// - Throws: `unsupported` for a convolution; `numeric` when a decomposition fails.
+    public func prune(_ layer: inout LayerProblem) throws {
+        guard let anchors = layer.inputs.anchors else {
+            throw ZooError(
+                .unsupported, "'\(layer.matrix.name)': anchored prunes linear layers; this one is a convolution",
+                hint: "use --layers mlp, or --method sparsegpt")
+        }
+        let rows = layer.matrix.rows, columns = layer.matrix.columns
+        var (hessian, targets) = try anchors.covariances(center: layer.bias != nil)
+        let trace = (0..<columns).reduce(0) { $0 + hessian[$1 * columns + $1] }
+        // An input that never changes has no spread; without the floor its weight would be free.
+        let extra = max(settings.damping * trace / Double(columns), 1e-12)
+        for column in 0..<columns { hessian[column * columns + column] += extra }
+        for place in targets.indices { targets[place] += extra * layer.weights[place] }
+        if let bias = layer.bias, bias.count != rows {
+            throw ZooError(.internal, "'\(layer.matrix.name)' has \(rows) outputs and \(bias.count) biases")
+        }
+        let wereZero = layer.weights.map { $0 == 0 }
+        let plain = layer.plain, sparsity = layer.sparsity, group = layer.group
+        let problem = SparseLeastSquares(
+            hessian: hessian, targets: targets, rows: rows, columns: columns, jobs: layer.jobs)
+        let found = try ZooError.locate("'\(layer.matrix.name)'") {
+            try problem.solve(from: layer.weights) { scores in
+                var scores = scores
+                for place in scores.indices where wereZero[place] { scores[place] = -.infinity }
+                let chosen = try MaskSelection.select([.init(plain, scores)], sparsity: sparsity, group: group)
+                return chosen.pruned[plain.name] ?? wereZero
+            }
+        }
+        layer.weights = found.weights
+        layer.pruned = found.pruned
+        guard layer.bias != nil else { return }
+        layer.bias = (0..<rows).map { row in
+            let carried = (0..<columns).reduce(0) { $0 + found.weights[row * columns + $1] * anchors.inputs[$1] }
+            return (anchors.outputs[row] - carried) / anchors.weight
+        }
+    }
+}
