@@ -137,7 +137,8 @@ struct ComposeWork {
             ("rate", text((command.rate ?? 0, command.decay, command.clip, command.schedule?.rawValue ?? ""))),
             ("length", text((command.epochs ?? 0, command.steps ?? 0, command.evaluateEvery, command.batch))),
             ("regularise", text((command.regularise, command.norm))),
-            ("views", text((command.weak, command.strong, command.ufmExponent, command.trusted))), ("seed", text(session.seed)),
+            ("views", text((command.weak, command.strong, command.ufmExponent, command.trusted))),
+            ("seed", text(session.seed)),
         ])
     }
 
