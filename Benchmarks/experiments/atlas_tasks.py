@@ -48,7 +48,7 @@ def main():
                 values[f"{row['shots']} shots"].append(row["mean_test"])
             for objective in ["entropy", "ufm"]:
                 found = compose(task, "--data", f"{DATA}:{task}.test", "--objective", objective, "--rate", "1e-2",
-                                seed=seed)
+                                "--strong", "noise=0.05", "--ufm-exponent", "0.5", seed=seed)
                 values[objective].append(found[-1]["mean_test"])
         for h in heads:
             for seed, v in enumerate(values[h]):

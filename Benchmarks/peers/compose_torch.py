@@ -121,11 +121,9 @@ def make_family(folder, width, count=8):
     torch.manual_seed(0)
     base = mlp(torch, width).state_dict()
     save_file(base, f"{folder}/base.safetensors")
-    tasks = []
     for name in task_names(count):
         moved = {k: v + 0.02 * v.std() * torch.randn_like(v) for k, v in base.items()}
         save_file(moved, f"{folder}/{name}.safetensors")
-        tasks.append(f"{folder}/{name}.safetensors")
     data = f"{folder}/data.safetensors"
     if not os.path.exists(data):
         given = load_file(DATA)
@@ -134,12 +132,13 @@ def make_family(folder, width, count=8):
             flat[f"{name}.x_val"] = given[f"{NAMES[i % 8]}.x_val"].flatten(1).clone()
             flat[f"{name}.y_val"] = given[f"{NAMES[i % 8]}.y_val"].clone()
         save_file(flat, data)
-    return f"{folder}/base.safetensors", tasks, data
 
 
 def main():
     if len(sys.argv) > 1 and sys.argv[1] == "--reference":
         return reference(sys.argv[2], sys.argv[3], sys.argv[5:], int(sys.argv[4]))
+    if len(sys.argv) > 1 and sys.argv[1] == "--family":
+        return make_family(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     parser = argparse.ArgumentParser()
     parser.add_argument("zoo")
     parser.add_argument("--rounds", type=int, default=3)
@@ -159,7 +158,10 @@ def main():
             else:
                 own = f"{folder}/{case}-{count}"
                 os.makedirs(own, exist_ok=True)
-                base, tasks, data = make_family(own, int(case.split("-")[1]), count)
+                # In a process of its own: a child's peak of memory begins with what its parent holds.
+                subprocess.run([sys.executable, __file__, "--family", own, case.split("-")[1], str(count)], check=True)
+                base, data = f"{own}/base.safetensors", f"{own}/data.safetensors"
+                tasks = [f"{own}/{name}.safetensors" for name in task_names(count)]
             torch_runs, plain, low = [], [], []
             for _ in range(arguments.rounds):
                 command = [sys.executable, __file__, "--reference", case, base, str(batch), *tasks]

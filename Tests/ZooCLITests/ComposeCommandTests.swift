@@ -36,6 +36,77 @@ import ZooTestSupport
         #expect(run.errors.contains("broken.safetensors: tensor 'classifier.bias' has"), "\(run.errors)")
     }
 
+    @Test func storedVectorsThatAreNotFiniteAreRefused() throws {
+        let bench = try Workbench()
+        let tau = bench.file("dim.tau.safetensors"), broken = bench.file("broken.tau.safetensors")
+        _ = try bench.json("task-vector", "create", base, task("dim"), "--to", tau)
+        var state = try SampleZoo.open(tau).stateDict()
+        let bias = try #require(state["classifier.bias"])
+        state["classifier.bias"] = Tensor(
+            [Double](repeating: .infinity, count: bias.elementCount), shape: bias.shape
+        ).converted(to: .float32)
+        try SafetensorsWriter.write(state, to: broken, metadata: ["kind": "task-vector", "format": "pt"])
+        let out = bench.file("out.tau.safetensors")
+        for arguments in [["add", tau, broken], ["negate", broken], ["analogy", tau, broken, tau]] {
+            let run = try bench.zoo(["task-vector"] + arguments + ["--to", out])
+            #expect(run.status == 1 && run.errors.contains("'classifier.bias' has 10 elements"), "\(run.errors)")
+            #expect(!FileManager.default.fileExists(atPath: out))
+        }
+    }
+
+    @Test func adaptersCombineWithFewShots() throws {
+        let bench = try Workbench()
+        let found = try bench.json(
+            "compose", base, task("dim"), task("noise"), "--data", data + ":mirror.train", "--validation",
+            data + ":mirror.val", "--shots", "2,8", "--rate", "1e-2", "--baselines", "--adapter", "tip",
+            "--adapter", "lp++", "--steps", "20", "--evaluate-every", "10")
+        let methods = found["methods"]?.array ?? []
+        func score(_ name: String, _ shots: Int64) -> Double? {
+            methods.first { $0["method"]?.string == name && $0["shots"]?.int == Int(shots) }?["mean_validation"]?.double
+        }
+        for shots in [2, 8] as [Int64] {
+            let plain = try #require(score("aTLAS", shots))
+            for name in ["aTLAS + Tip-Adapter", "aTLAS + LP++"] {
+                // The network alone is what an adapter has to beat.
+                #expect(try #require(score(name, shots)) >= plain, "\(name)")
+            }
+            #expect(score("Tip-Adapter", shots) != nil && score("LP++", shots) != nil)
+        }
+        #expect(found["score"]?.double == score("aTLAS", 8))
+        #expect(
+            try bench.zoo("compose", base, task("dim"), "--data", data + ":dim.val", "--adapter", "tip").status == 64)
+    }
+
+    @Test func batchNormIsRecomputed() throws {
+        let bench = try Workbench()
+        let archive = Repository.path("zoos/digits-phases.tar.gz")
+        let digits = Repository.path("zoos/data/digits.safetensors")
+        let members = try Archives.open(path: archive).members.map(\.path).filter {
+            $0.contains("width=4,") && $0.contains("batchsize=64_") && $0.hasSuffix("/checkpoints")
+        }.sorted()
+        let pair = ["start=" + archive + "!/" + members[0], "end=" + archive + "!/" + members[1]]
+        let start = String(pair[0].dropFirst("start=".count))
+        let coefficients = bench.file("c.json")
+        let made = bench.file("made.safetensors"), again = bench.file("again.safetensors")
+        let common = ["--data", digits + ":val", "--rate", "0.02", "--steps", "10", "--evaluate-every", "5"]
+        let run = try bench.zoo(
+            ["compose", start, pair[1]] + common
+                + ["--statistics", "recompute", "--to", made, "--coefficients", coefficients])
+        #expect(run.status == 0, "\(run.errors)")
+        let refused = try bench.zoo(["compose", "apply", coefficients, start, pair[1], "--to", again])
+        #expect(refused.status == 64 && refused.errors.contains("--bn-data"), "\(refused.errors)")
+        let applied = try bench.zoo([
+            "compose", "apply", coefficients, start, pair[1], "--to", again, "--bn-data", digits + ":val",
+        ])
+        #expect(applied.status == 0, "\(applied.errors)")
+        let a = try SampleZoo.open(made), b = try SampleZoo.open(again)
+        for info in a.tensorInfos {
+            #expect(try a.tensor(named: info.name).isIdentical(to: b.tensor(named: info.name)), "\(info.name)")
+        }
+        let plain = try bench.zoo(quick + ["--statistics", "recompute"])
+        #expect(plain.status == 64 && plain.errors.contains("no batch norm"), "\(plain.errors)")
+    }
+
     @Test func vectorsAreStoredAppliedAndCombined() throws {
         let bench = try Workbench()
         let tau = bench.file("rot90.tau.safetensors"), other = bench.file("dim.tau.safetensors")
@@ -306,7 +377,7 @@ import ZooTestSupport
         var other = StateDict()
         other["encoder.conv1.weight"] = Tensor([Double](repeating: 1, count: 9), shape: [1, 1, 3, 3])
         try SafetensorsWriter.write(other, to: bench.file("other.safetensors"))
-        try refused(["compose", base, bench.file("other.safetensors"), "--data", val], "does not fit the base")
+        try refused(["compose", base, bench.file("other.safetensors"), "--data", val], "does not fit the base: ")
         // A missing block.
         var missing = try SampleZoo.open(task("dim")).stateDict()
         missing["encoder.fc.bias"] = nil

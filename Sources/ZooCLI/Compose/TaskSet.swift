@@ -50,6 +50,7 @@ enum VectorDigest {
             parts.append(Bytes(Array("\(info.name)\n\(info.dtype.rawValue)\n\(info.shape)\n".utf8)))
             parts.append(try source.tensor(named: info.name).bytes)
         }
+        defer { for part in parts { part.releasePages() } }
         return ContentDigest.of(parts)
     }
 }
@@ -211,7 +212,9 @@ struct TaskSet {
     static func checkFinite(_ source: any TensorSource, _ label: String) throws {
         for info in source.tensorInfos where info.dtype.isFloatingPoint {
             try Cancellation.check()
-            let count = try source.tensor(named: info.name).nonFiniteCount
+            let tensor = try source.tensor(named: info.name)
+            let count = tensor.nonFiniteCount
+            tensor.bytes.releasePages()
             guard count == 0 else {
                 throw ZooError(
                     .numeric,

@@ -114,9 +114,14 @@ package final class CoefficientSpace<Scalar: CoefficientScalar> {
                 let composer = BlockComposer(info: info, base: start, members: [(vector, block)], partition: nil)
                 if try Self.isZero(block, composer, scratch) { continue }
                 if group != nil { isZero[vector] = false }
-                heldByteCount += storage == .memory ? bytes : 0
-                members.append(
-                    (vector, storage == .memory ? try block.held(base: composer.base, as: Scalar.self) : block))
+                guard storage == .memory else {
+                    members.append((vector, block))
+                    continue
+                }
+                heldByteCount += bytes
+                members.append((vector, try block.held(base: composer.base, as: Scalar.self)))
+                // The file is not read again.
+                block.release(0..<info.shape.elementCount)
             }
         }
         activePlaces.append(members.map(\.0))

@@ -31,6 +31,14 @@ public enum PseudoLabels {
         0.9 + 0.1 * Double(step) / Double(max(1, total))
     }
 
+    /// Whether a prediction may teach: both it and the label made of it pass the threshold.
+    ///
+    /// Of a label that is sharpened, asking the label alone would let predictions of 0.75 pass a threshold of 0.9, and
+    /// a model then learns its own mistakes; of one that is flattened, as printed, the label decides.
+    public static func isCertain(_ prediction: [Double], label: [Double], threshold: Double) -> Bool {
+        min(prediction.max() ?? 0, label.max() ?? 0) > threshold
+    }
+
     /// −Σ q log ŷ where max q exceeds ω; nil where the sample is skipped.
     public static func loss(_ q: [Double], _ prediction: [Double], threshold: Double) -> Double? {
         guard (q.max() ?? 0) > threshold else { return nil }

@@ -98,7 +98,7 @@ package struct UnlabelledSteps {
         let predictions = try problem.probabilities(inputs: weak, count: uncertain.count)
         let limit = PseudoLabels.threshold(step: number, of: options.total)
         let labels = predictions.map { PseudoLabels.sharpened($0, exponent: options.exponent) }
-        let selected = labels.map { ($0.max() ?? 0) > limit }
+        let selected = zip(predictions, labels).map { PseudoLabels.isCertain($0, label: $1, threshold: limit) }
         let count = selected.filter { $0 }.count
         passed = (count, uncertain.count)
         for (index, place) in uncertain.enumerated() {

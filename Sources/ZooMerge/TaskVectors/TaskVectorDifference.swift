@@ -149,7 +149,7 @@ struct TaskVectorPairing {
             let more = faults.count > Self.listed ? "; and \(faults.count - Self.listed) more" : ""
             throw ZooError(
                 .mismatch,
-                "\(names.fineTuned) does not fit the base \(names.base): "
+                "\(names.fineTuned) does not fit \(names.base == "the base" ? names.base : "the base \(names.base)"): "
                     + faults.prefix(Self.listed).joined(separator: "; ") + more,
                 hint: "a task is fine-tuned from the base itself; --ignore-extra and --ignore-missing leave tensors out"
             )

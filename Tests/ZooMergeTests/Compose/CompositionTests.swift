@@ -112,6 +112,70 @@ import ZooTestSupport
         }
     }
 
+    /// Statistics of batch norm that follow the scale of their norm have their part in its gradient.
+    @Test func followedStatisticsHaveTheirGradient() throws {
+        let made = try ArchitectureBlueprint(
+            name: "small", numbers: ["family": "resnet", "width": 4, "blocks": [1, 1]], inputShape: [1, 8, 8],
+            classes: 10)
+        func state(_ seed: UInt64, _ scale: Double, isBase: Bool) -> StateDict {
+            var state = StateDict()
+            for (place, info) in made.tensors.enumerated() {
+                guard info.dtype.isFloatingPoint else { continue }
+                var values = noise(seed + UInt64(place), info.shape.elementCount, scale: scale)
+                // Variances are far from zero, scales near one.
+                let isScale = info.shape.rank == 1 && info.name.hasSuffix("weight")
+                if isBase, isScale || info.name.hasSuffix("running_var") { values = values.map { 1 + abs($0) } }
+                state[info.name] = Tensor(values, shape: info.shape)
+            }
+            return state
+        }
+        let base = state(11, 0.4, isBase: true)
+        let operands = try [201, 301].map {
+            try TaskOperand("t\($0)", .vector(state($0, 0.2, isBase: false)), base: base.tensorInfos)
+        }
+        let samples = try Self.target()
+        for parts in [1, 2] {
+            let problem = try CompositionProblem<Double>(
+                made.graph, base: base, operands: operands,
+                groups: CoefficientGroups(made.graph, tensors: base.tensorInfos), losses: [.crossEntropy], batch: 50,
+                partition: PartitionHash(count: parts, seed: 3))
+            let values = noise(5, problem.space.count, scale: 0.2)
+            let part = [Self.part(samples, problem)]
+            let slope = try problem.step(values, part, loss: .crossEntropy).gradient
+            for place in values.indices {
+                var up = values, down = values
+                up[place] += 1e-6
+                down[place] -= 1e-6
+                let a = try problem.step(up, part, loss: .crossEntropy).loss
+                let b = try problem.step(down, part, loss: .crossEntropy).loss
+                #expect(abs((a - b) / 2e-6 - slope[place]) < 1e-5 * max(1, abs(slope[place])), "\(place)")
+            }
+        }
+    }
+
+    /// A batch that is worth it runs in two halves; threads change nothing.
+    @Test func halvesOfABatchAddUp() throws {
+        let samples = try Self.target()
+        let values = noise(17, 180, scale: 0.2)
+        // Of the same samples once with and once without the halves: a batch of 512 is padded and split, one of 16 not.
+        let whole = try Self.problem(Float.self, batch: 512), narrow = try Self.problem(Float.self, batch: 16)
+        let threads = try Self.problem(Float.self, jobs: 2, batch: 512)
+        let own = Array(values.prefix(whole.space.count))
+        let a = try whole.step(own, [Self.part(samples, whole)], loss: .crossEntropy)
+        let b = try threads.step(own, [Self.part(samples, threads)], loss: .crossEntropy)
+        #expect(a.loss == b.loss && a.gradient == b.gradient)
+        var sum = [Double](repeating: 0, count: own.count), loss = 0.0
+        for start in stride(from: 0, to: samples.count, by: 16) {
+            let places = Array(start..<min(samples.count, start + 16))
+            let part = CompositionProblem<Float>.Part(
+                task: 0, samples: samples, places: places, weight: 1 / Double(samples.count))
+            let found = try narrow.step(own, [part], loss: .crossEntropy)
+            loss += found.loss
+            for place in sum.indices { sum[place] += found.gradient[place] }
+        }
+        #expect(abs(loss - a.loss) < 1e-5 && largestDifference(sum, a.gradient) < 1e-4)
+    }
+
     /// A smooth network, where central differences of Float32 losses mean something: steps of 1e-3, as the method page
     /// has it.
     private static func smooth<Scalar: CoefficientScalar>(_: Scalar.Type) throws -> CompositionProblem<Scalar> {
