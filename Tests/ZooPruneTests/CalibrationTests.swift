@@ -2,9 +2,8 @@ import Testing
 import ZooAutodiff
 import ZooBase
 import ZooNN
+import ZooPrune
 import ZooTensor
-
-@testable import ZooPrune
 
 /// Gradients, Fisher information and the pass that sums them.
 @Suite struct CalibrationTests {

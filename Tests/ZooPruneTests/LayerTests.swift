@@ -2,9 +2,8 @@ import Testing
 import ZooAutodiff
 import ZooBase
 import ZooNN
+import ZooPrune
 import ZooTensor
-
-@testable import ZooPrune
 
 /// Methods that go layer by layer, and what they are given.
 @Suite struct LayerTests {

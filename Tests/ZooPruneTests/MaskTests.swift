@@ -1,10 +1,9 @@
 import Testing
 import ZooBase
 import ZooFormats
+import ZooPrune
 import ZooTensor
 import ZooTestSupport
-
-@testable import ZooPrune
 
 @Suite struct MaskTests {
     @Test func patternKeepsTheBestOfEachGroup() throws {

@@ -1,8 +1,7 @@
 import Testing
 import ZooBase
+import ZooPrune
 import ZooTensor
-
-@testable import ZooPrune
 
 /// Scores against numbers that follow from the formulas by hand.
 @Suite struct ScoreTests {

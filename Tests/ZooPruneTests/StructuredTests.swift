@@ -1,9 +1,8 @@
 import Testing
 import ZooBase
 import ZooNN
+import ZooPrune
 import ZooTensor
-
-@testable import ZooPrune
 
 @Suite struct StructuredTests {
     private func layers(_ tiny: TinyEncoder, _ kind: StructuredPruning.Kind) throws -> (

@@ -204,7 +204,7 @@ public final class TripletObjective: CalibrationObjective {
     private func compiled(_ shape: ProgramShape) throws -> CompiledProgram<Float> { try program(shape).compiled() }
 
     /// The program of a batch, before it is lowered: tests run it in double precision.
-    func plainProgram(of batch: Int) throws -> Program { try program(batches[batch].shape) }
+    package func plainProgram(of batch: Int) throws -> Program { try program(batches[batch].shape) }
 
     private func program(_ shape: ProgramShape) throws -> Program {
         let queries = try LoweredGraph(

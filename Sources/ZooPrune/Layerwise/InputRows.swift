@@ -4,10 +4,10 @@ import ZooNN
 import ZooTensor
 
 /// What a layer reads, as rows of numbers: real tokens, samples, or the windows of a convolution.
-struct InputRows {
-    private(set) var values: [Float]
+package struct InputRows {
+    package private(set) var values: [Float]
     let columns: Int
-    var count: Int { columns == 0 ? 0 : values.count / columns }
+    package var count: Int { columns == 0 ? 0 : values.count / columns }
 
     struct Sums: Sendable {
         var rows = 0
@@ -18,7 +18,7 @@ struct InputRows {
     /// - Parameters:
     ///   - shape: `[samples, tokens, size]`, `[samples, size]` or `[samples, channels, height, width]`.
     ///   - mask: one for real tokens; empty when all rows count.
-    init(_ input: UnsafeBufferPointer<Float>, shape: [Int], mask: [Float], node: GraphNode, columns: Int) {
+    package init(_ input: UnsafeBufferPointer<Float>, shape: [Int], mask: [Float], node: GraphNode, columns: Int) {
         self.columns = columns
         values = []
         if node.op == .conv2d, shape.count == 4 {
