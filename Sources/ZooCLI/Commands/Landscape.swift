@@ -55,7 +55,7 @@ package struct Landscape: ZooCommand {
         help: ArgumentHelp(
             "Products with the Hessian that each eigenvalue and trace may take; what needs more says so. Default: "
                 + "60 for hessian_top, 300 for hessian_min, 100 for hessian_power, 200 for the trace.",
-            valueName: "number"))
+            valueName: "n"))
     package var mostProducts: Int?
 
     @Option(help: ArgumentHelp("Curves: bezier, or chain of straight pieces.", valueName: "form"))
