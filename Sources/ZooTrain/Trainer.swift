@@ -70,16 +70,7 @@ package final class Trainer {
         self.blueprint = blueprint
         self.data = data
         self.seed = seed
-        let patterns = settings.frozen
-        trained = blueprint.graph.trainableNames.filter { name in !patterns.contains { Self.matches(name, $0) } }
-        guard !trained.isEmpty else { throw ZooError(.usage, "freeze: every parameter is frozen") }
-        if let unused = patterns.first(where: { pattern in
-            !blueprint.graph.trainableNames.contains { Self.matches($0, pattern) }
-        }) {
-            throw ZooError(
-                .usage, "freeze: no parameter matches '\(unused)'",
-                hint: NearestName.hint(unused, in: blueprint.graph.trainableNames, kind: "parameters"))
-        }
+        trained = try Self.trained(blueprint.graph, frozen: settings.frozen)
         let size = settings.batchSize, count = data.train.count
         let remainder = count % size
         stepsPerEpoch = count / size + (remainder > 0 && !settings.dropsLast ? 1 : 0)
@@ -97,6 +88,21 @@ package final class Trainer {
         trainEvaluator = try Evaluator(blueprint.graph, tensors: blueprint.tensors, samples: data.train)
         block = ParameterBlock(blueprint.tensors, momentNames: settings.optimiser.momentNames)
         try fill(base)
+    }
+
+    /// The parameters that are not frozen.
+    ///
+    /// - Throws: `usage` for a pattern that matches none, with the nearest name, and when all are frozen.
+    static func trained(_ graph: ArchitectureGraph, frozen patterns: [String]) throws -> [String] {
+        let names = graph.trainableNames
+        if let unused = patterns.first(where: { pattern in !names.contains { matches($0, pattern) } }) {
+            throw ZooError(
+                .usage, "freeze: no parameter matches '\(unused)'",
+                hint: NearestName.hint(unused, in: names, kind: "parameters"))
+        }
+        let trained = names.filter { name in !patterns.contains { matches(name, $0) } }
+        guard !trained.isEmpty else { throw ZooError(.usage, "freeze: every parameter is frozen") }
+        return trained
     }
 
     /// `classifier` and `classifier.*` mean `classifier.weight` and `classifier.bias`; `*` stands for anything.

@@ -28,20 +28,20 @@ extension TrainingData {
     ///
     /// - Parameters:
     ///   - outputs: the network's classes; nil where the weights will tell.
-    ///   - present: the labels of each split of `all`.
+    ///   - present: how many samples each split of `all` has of each label.
     /// - Throws: `usage` for a class that the training data do not have; `mismatch` for a label without an output, a split
     ///   without any of the classes, transforms and augmentations that do not fit the samples.
-    func check(_ settings: TrialSettings, outputs: Int?, present: [Set<Int32>]) throws {
+    func check(_ settings: TrialSettings, outputs: Int?, present: [[Int32: Int]]) throws {
         for transform in settings.transforms { try transform.check(shape: train.inputShape) }
         try settings.augmentation.check(shape: train.inputShape)
         if let classes = settings.classes {
-            for label in classes where !present[0].contains(Int32(clamping: label)) {
-                let known = present[0].sorted().map(String.init)
+            for label in classes where present[0][Int32(clamping: label)] == nil {
+                let known = present[0].keys.sorted().map(String.init)
                 let shown = known.prefix(20).joined(separator: ", ") + (known.count > 20 ? ", …" : "")
                 throw ZooError(
                     .usage, "classes: \(train.origin) has no sample of class \(label); its classes are \(shown)")
             }
-            for (samples, labels) in zip(all, present) where !classes.contains(where: { labels.contains(Int32($0)) }) {
+            for (samples, labels) in zip(all, present) where !classes.contains(where: { labels[Int32($0)] != nil }) {
                 throw ZooError(.mismatch, "\(samples.origin): there is no sample of the classes \(classes)")
             }
         }
@@ -49,7 +49,7 @@ extension TrainingData {
         guard let outputs, !settings.isRelabelled else { return }
         let chosen = settings.classes.map { Set($0.map { Int32($0) }) }
         for (samples, labels) in zip(all, present) {
-            guard let label = labels.filter({ $0 >= outputs && chosen?.contains($0) ?? true }).min(),
+            guard let label = labels.keys.filter({ $0 >= outputs && chosen?.contains($0) ?? true }).min(),
                 let position = samples.labels.firstIndex(of: label)
             else { continue }
             throw ZooError(

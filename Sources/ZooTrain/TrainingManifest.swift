@@ -178,7 +178,10 @@ package struct TrainingManifest: Sendable {
             root.fault("seeds", "expected a whole number from 1 on or a list of whole numbers, found \(value.text())")
             return [0]
         }
-        return list.compactMap(\.int)
+        let seeds = list.compactMap(\.int)
+        if list.isEmpty { root.fault("seeds", "expected at least one") }
+        if Set(seeds).count < seeds.count { root.fault("seeds", "a seed is listed twice") }
+        return seeds
     }
 
     /// An axis must set something: by its short name, by a dotted path, or through `$name` somewhere.

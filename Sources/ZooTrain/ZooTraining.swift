@@ -74,7 +74,7 @@ package struct ZooTraining: Sendable {
         var fingerprints: [String: String] = [:]
         var warnings: [String] = []
         let identity = data.identity(manifest.data)
-        let present = data.all.map { Set($0.labels) }
+        let present = data.all.map { $0.labels.reduce(into: [Int32: Int]()) { $0[$1, default: 0] += 1 } }
         let digits = max(5, String(manifest.trials.count).count)
         trials = try manifest.trials.enumerated().compactMap { index, settings in
             do {
@@ -115,7 +115,7 @@ package struct ZooTraining: Sendable {
 
     private static func trial(
         _ id: String, _ index: Int, _ digits: Int, _ settings: TrialSettings, _ data: TrainingData,
-        _ sources: [String: any TensorSource], _ resolver: ArchitectureResolver, _ present: [Set<Int32>]
+        _ sources: [String: any TensorSource], _ resolver: ArchitectureResolver, _ present: [[Int32: Int]]
     ) throws -> Trial {
         try data.check(settings, outputs: outputs(settings, data), present: present)
         let blueprint = try blueprint(settings, data, sources, resolver)
@@ -130,8 +130,15 @@ package struct ZooTraining: Sendable {
             }
         }
         let trained = Set(blueprint.graph.trainableNames)
-        let count = data.train.count, whole = count / settings.batchSize
+        _ = try Trainer.trained(blueprint.graph, frozen: settings.frozen)
+        let count =
+            settings.classes.map { $0.reduce(0) { $0 + (present[0][Int32(clamping: $1)] ?? 0) } } ?? data.train.count
+        let whole = count / settings.batchSize
         let steps = whole + (count % settings.batchSize > 0 && !settings.dropsLast ? 1 : 0)
+        guard steps > 0 else {
+            throw ZooError(
+                .usage, "batch_size: \(settings.batchSize) with drop_last leaves no step of \(count) samples")
+        }
         let number = String(index)
         var name = "\(id)_\(String(repeating: "0", count: digits - number.count))\(number)"
         let axes = settings.axes.map { "\($0.key)=\(label($0.value))" }.joined(separator: ",")

@@ -42,6 +42,15 @@ final class Transcript: Sendable {
         #expect(ExitStatus.of(failure) == 3)
     }
 
+    @Test func longReasonsAreSaidOnce() {
+        let reason = String(repeating: "x", count: 200)
+        let items = ["a", "b", "c"].map { PartialFailure.Item($0, ZooError(.corrupt, $0 == "c" ? "other" : reason)) }
+        let lines = ErrorReport.lines(PartialFailure(items, of: 3), isVerbose: false)
+        #expect(lines.prefix(3) == ["zoo: failed: a: \(reason)", "zoo: failed: b: as a", "zoo: failed: c: other"])
+        let all = ErrorReport.lines(PartialFailure(items, of: 3), isVerbose: true)
+        #expect(all.count { $0.hasSuffix(reason) } == 2)
+    }
+
     @Test func hintsOfFailedItemsAreSaidOnce() {
         let items = (1...3).map { PartialFailure.Item("m\($0)", ZooError(.corrupt, "bad", hint: $0 < 3 ? "a" : "b")) }
         let lines = ErrorReport.lines(PartialFailure(items, of: 3), isVerbose: false)

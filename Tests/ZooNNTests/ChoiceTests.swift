@@ -218,6 +218,17 @@ import ZooTestSupport
             let error = #expect(throws: ZooError.self) { try resolver.choose(request(key)) }
             #expect(error?.code == .usage && error?.message.contains("no number '\(key)'") == true)
         }
+        for (key, value, word) in [
+            ("activation", 5 as JSONValue, "expected a name"), ("activation", "tanhh", "unknown activation"),
+            ("dropout", "some", "'dropout': expected a number"),
+        ] {
+            let stated = ArchitectureRequest(
+                tensors: published, inputShape: [1, 28, 28], settings: JSONObject([("activation", "gelu")]))
+            var request = stated
+            request.settings[key] = value
+            let error = #expect(throws: ZooError.self) { try resolver.choose(request) }
+            #expect(error?.message.contains(word) == true, "\(error?.message ?? "")")
+        }
         func check(_ keys: [String], _ file: ArchitectureTemplate?) throws {
             try resolver.check(JSONObject(keys.map { ($0, 3) }), explicit: file)
         }

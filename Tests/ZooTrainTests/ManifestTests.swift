@@ -90,7 +90,8 @@ import ZooTrain
 
     @Test func seedsAndTrialsHaveLimits() {
         for (lines, word) in [
-            ("seeds: 200000", "found 200000"), ("seeds: -3", "seeds: expected a whole number from 1 on"),
+            ("seeds: 200000", "found 200000"), ("seeds: [0, 0]", "seeds: a seed is listed twice"),
+            ("seeds: []", "seeds: expected at least one"), ("seeds: -3", "seeds: expected a whole number from 1 on"),
             ("trials: 5", "trials: expected a list"),
             ("grid: {lr: [0.1, 0.2], act: [relu, tanh]}\nseeds: 50000", "found 200000"),
         ] {

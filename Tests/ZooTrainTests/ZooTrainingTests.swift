@@ -209,6 +209,8 @@ import ZooTrain
         ("transform: [{occlude: 30}]", "occlude=30: expected fewer than the 8 columns"),
         ("augment: {shift: 8}", "augment.shift: expected fewer than the 8 pixels"),
         ("classes: [1, 1]", "a class is listed twice"),
+        ("freeze: [fc9]", "no parameter matches 'fc9'"),
+        ("drop_last: true\nclasses: [1]", "batch_size: 32 with drop_last leaves no step of"),
     ])
     func dataThatDoNotFitAreRefused(_ line: String, _ words: String) throws {
         let folder = try TemporaryFolder()

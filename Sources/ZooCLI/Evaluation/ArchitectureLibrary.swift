@@ -43,9 +43,10 @@ final class ArchitectureLibrary {
         catalogPath = session.catalogPath
     }
 
+    private static var root: String { Terminal.environment("ZOO_MANIFESTS") ?? folder }
+
     /// The architecture files of the `manifests` folder.
     static func resolver() throws -> ArchitectureResolver {
-        let root = Terminal.environment("ZOO_MANIFESTS") ?? folder
         return ArchitectureResolver(library: try ArchitectureFiles.paths(in: root + "/architectures").map(template))
     }
 
@@ -88,7 +89,15 @@ final class ArchitectureLibrary {
                 ?? beside,
             settings: settings)
         if let known = chosen[request] { return try known.get() }
-        let result = Result { try resolver.choose(request, explicit: explicit) }.mapError(ZooError.wrap)
+        let result = Result { try resolver.choose(request, explicit: explicit) }.mapError { error in
+            var wrapped = ZooError.wrap(error)
+            if resolver.library.isEmpty, explicit == nil, [.notFound, .mismatch].contains(wrapped.code) {
+                wrapped.hint +=
+                    (wrapped.hint.isEmpty ? "" : "; ")
+                    + "there are no files in \(Self.root)/architectures ($ZOO_MANIFESTS names another folder)"
+            }
+            return wrapped
+        }
         chosen[request] = result
         return try result.get()
     }

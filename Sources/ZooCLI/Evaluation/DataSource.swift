@@ -92,6 +92,9 @@ package struct DataSource: Sendable {
 
     /// The path and the splits behind the last colon; nil when the text names none.
     private static func parse(_ text: String) throws -> (path: String, names: [String]?) {
+        guard !text.isEmpty else {
+            throw ZooError(.usage, "--data is empty", hint: "name a file, a folder or a manifest")
+        }
         // A file of that very name wins, so that paths with colons can be given.
         guard access(text, F_OK) != 0, let colon = text.lastIndex(of: ":") else { return (text, nil) }
         let names = text[text.index(after: colon)...].split(separator: ",").map(String.init)

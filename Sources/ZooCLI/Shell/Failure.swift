@@ -68,6 +68,9 @@ package enum ErrorReport {
     /// Failed items listed before "and N more", unless verbose.
     private static let listLimit = 20
 
+    /// Bytes from which on a reason is not repeated.
+    private static let longMessage = 120
+
     /// The lines for an error: `zoo: error: …`, then `hint: …`; with `isVerbose` the causes below.
     package static func lines(_ error: any Error, isVerbose: Bool) -> [String] {
         switch error {
@@ -109,9 +112,18 @@ package enum ErrorReport {
 
     private static func list(_ failure: PartialFailure, _ isVerbose: Bool) -> [String] {
         let shown = isVerbose ? failure.items[...] : failure.items.prefix(listLimit)
-        var lines = shown.flatMap { item in
-            ["zoo: failed: \(oneLine(item.name)): \(oneLine(unnamed(item)))"]
-                + (isVerbose ? hint(item.error.hint) + causes(item.error) : [])
+        var lines: [String] = []
+        var told: [String: String] = [:]
+        for item in shown {
+            // A long reason that many share is told once.
+            let message = String(unnamed(item))
+            if !isVerbose, message.utf8.count > longMessage, let first = told[message] {
+                lines.append("zoo: failed: \(oneLine(item.name)): as \(oneLine(first))")
+                continue
+            }
+            told[message] = item.name
+            lines.append("zoo: failed: \(oneLine(item.name)): \(oneLine(message))")
+            if isVerbose { lines += hint(item.error.hint) + causes(item.error) }
         }
         // A hint is mostly the same for all: said once.
         if !isVerbose {

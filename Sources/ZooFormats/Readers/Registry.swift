@@ -55,7 +55,8 @@ public enum CheckpointReaders {
         if let promised = registration(forName: name) {
             return try promised.reader.init(bytes, name: name, options: options)
         }
-        let formats = all.map { $0.reader.format }.joined(separator: ", ")
+        var seen = Set<String>()
+        let formats = all.map { $0.reader.format }.filter { seen.insert($0).inserted }.joined(separator: ", ")
         throw ZooError(
             .unsupported, "\(name): not a recognised checkpoint: \(bytes.count) bytes that begin with \(shown(bytes))",
             hint: "formats read are \(formats)")

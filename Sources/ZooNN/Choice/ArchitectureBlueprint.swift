@@ -25,6 +25,11 @@ public struct ArchitectureBlueprint: Sendable, Hashable {
         "vit": ["patch", "dim", "depth", "heads", "mlp_ratio", "activation", "eps", "input", "classes"],
     ]
 
+    /// The numbers that have no default.
+    private static let required = [
+        "small-cnn": ["channels", "hidden", "activation"], "vit": ["patch", "dim", "depth", "heads"],
+    ]
+
     /// A network of a family.
     ///
     ///     family: small-cnn          family: resnet        family: mlp
@@ -54,6 +59,10 @@ public struct ArchitectureBlueprint: Sendable, Hashable {
                 hint: NearestName.hint(key, in: known, kind: "numbers"))
         }
         let reader = BlueprintNumbers(family: family, numbers: numbers)
+        let missing = (Self.required[family] ?? []).filter { numbers[$0] == nil }
+        guard missing.isEmpty else {
+            throw reader.fault(missing.map { "'\($0)' is missing" }.joined(separator: ", "))
+        }
         let input = try reader.list("input", default: inputShape)
         let outputs = try reader.count("classes", default: classes)
         let graph: ArchitectureGraph

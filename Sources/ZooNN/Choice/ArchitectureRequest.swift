@@ -106,7 +106,39 @@ struct FamilyNumbers {
         }
     }
 
-    func number(_ name: String, default fallback: Double) -> Double { value(name)?.double ?? fallback }
+    /// A number, or what every network of the family has.
+    ///
+    /// - Throws: `mismatch` for something else than a number.
+    func number(_ name: String, default fallback: Double) throws -> Double {
+        guard let stated = value(name) else { return fallback }
+        guard let number = stated.double else {
+            throw ZooError(.mismatch, "'\(name)': expected a number, found \(stated.text())")
+        }
+        return number
+    }
+
+    /// One of some words, or what every network of the family has.
+    ///
+    /// - Throws: `mismatch` with the words for any other.
+    func choice(_ name: String, among words: [String]) throws -> String? {
+        guard let stated = value(name) else { return nil }
+        guard let word = stated.string, words.contains(word) else {
+            throw ZooError(
+                .mismatch, "'\(name)': expected \(words.joined(separator: " or ")), found \(stated.text())")
+        }
+        return word
+    }
+
+    /// A truth value, or what every network of the family has.
+    ///
+    /// - Throws: `mismatch` for something else.
+    func flag(_ name: String, default fallback: Bool) throws -> Bool {
+        guard let stated = value(name) else { return fallback }
+        guard let flag = stated.bool else {
+            throw ZooError(.mismatch, "'\(name)': expected true or false, found \(stated.text())")
+        }
+        return flag
+    }
 
     /// A whole number that must be known.
     ///
@@ -149,6 +181,11 @@ struct FamilyNumbers {
     /// - Throws: `notFound` with the candidates; `corrupt` for an unknown word.
     func activation(of family: String, default fallback: ActivationKind? = nil) throws -> ActivationKind {
         let known = ActivationKind.allCases.map(\.rawValue)
+        if let stated = value("activation"), stated.string == nil {
+            throw ZooError(
+                .mismatch, "'activation': expected a name, found \(stated.text())",
+                hint: "the names are \(known.joined(separator: ", "))")
+        }
         guard let word = value("activation")?.string else {
             if let fallback { return fallback }
             throw ZooError(

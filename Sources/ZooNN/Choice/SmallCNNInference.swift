@@ -14,7 +14,7 @@ extension ArchitectureFamily {
                 throw ZooError(.mismatch, "small-cnn: the weights are not convolutions and two linear layers")
             }
             let input = try numbers.input(of: "small-cnn")
-            let dropout = numbers.number("dropout", default: 0)
+            let dropout = try numbers.number("dropout", default: 0)
             return SmallCNN(
                 inputShape: input, stages: try reading.stages(input, numbers, hasDropout: dropout > 0),
                 activation: try numbers.activation(of: "small-cnn"), dropout: dropout,

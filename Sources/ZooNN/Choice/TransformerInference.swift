@@ -13,7 +13,7 @@ extension ArchitectureFamily {
             return VisionTransformer(
                 inputShape: try numbers.input(of: "vit"), patch: patches[2], dim: patches[0],
                 depth: layout.count("blocks."), heads: try numbers.integer("heads", of: "vit"),
-                hasHead: layout.has("head.weight"), eps: numbers.number("eps", default: 1e-6),
+                hasHead: layout.has("head.weight"), eps: try numbers.number("eps", default: 1e-6),
                 activation: try numbers.activation(of: "vit", default: .gelu)
             ).graph(name)
         })
@@ -36,7 +36,7 @@ extension ArchitectureFamily {
                 heads: try numbers.integer("heads", of: "clip-vision"),
                 hasProjection: layout.has("visual_projection.weight"),
                 activation: try numbers.activation(of: "clip-vision", default: .quickGelu),
-                eps: numbers.number("eps", default: 1e-5)
+                eps: try numbers.number("eps", default: 1e-5)
             ).graph(name)
         })
 
@@ -57,7 +57,7 @@ extension ArchitectureFamily {
                 heads: try numbers.integer("heads", of: "gpt2"),
                 headWeight: layout.has("lm_head.weight") ? "lm_head.weight" : prefix.isEmpty ? nil : table,
                 activation: try numbers.activation(of: "gpt2", default: .geluTanh),
-                eps: numbers.number("eps", default: 1e-5)
+                eps: try numbers.number("eps", default: 1e-5)
             ).graph(name)
         })
 
@@ -77,8 +77,9 @@ extension ArchitectureFamily {
                 prefix: prefix, dim: layout["\(prefix)embeddings.word_embeddings.weight"]?.last ?? 0,
                 heads: try numbers.layerHeads(layout.count("\(prefix)encoder.layer."), of: "bert"),
                 activation: try numbers.activation(of: "bert", default: .gelu),
-                eps: numbers.number("eps", default: 1e-12), pooling: numbers.value("pooling")?.string ?? "mean",
-                normalizes: numbers.value("normalizes")?.bool ?? true,
+                eps: try numbers.number("eps", default: 1e-12),
+                pooling: try numbers.choice("pooling", among: ["mean", "cls"]) ?? "mean",
+                normalizes: try numbers.flag("normalizes", default: true),
                 positionOffset: numbers.value("position_offset")?.int
                     ?? (isRoberta == true ? 1 + (numbers.config["pad_token_id"]?.int ?? 1) : 0)
             ).graph(name)
@@ -112,10 +113,11 @@ extension ArchitectureFamily {
                 hasOutputBias: layout.has("\(attention).o_proj.bias"),
                 hasPerceptronBias: layout.has("\(prefix)layers.0.mlp.up_proj.bias"),
                 hasHeadNorms: layout.has("\(attention).q_norm.weight"),
-                ropeTheta: numbers.number("rope_theta", default: 10_000), eps: numbers.number("eps", default: 1e-6),
+                ropeTheta: try numbers.number("rope_theta", default: 10_000),
+                eps: try numbers.number("eps", default: 1e-6),
                 headWeight: layout.has("lm_head.weight")
                     ? "lm_head.weight" : prefix.isEmpty ? nil : "\(prefix)embed_tokens.weight",
-                pooling: numbers.value("pooling")?.string,
+                pooling: try numbers.choice("pooling", among: ["mean", "last"]),
                 activation: try numbers.activation(of: "llama", default: .silu)
             ).graph(name)
         })

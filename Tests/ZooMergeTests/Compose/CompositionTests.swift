@@ -115,8 +115,8 @@ import ZooTestSupport
     /// Statistics of batch norm that follow the scale of their norm have their part in its gradient.
     @Test func followedStatisticsHaveTheirGradient() throws {
         let made = try ArchitectureBlueprint(
-            name: "small", numbers: ["family": "resnet", "width": 4, "blocks": [1, 1]], inputShape: [1, 8, 8],
-            classes: 10)
+            name: "small", numbers: JSONObject([("family", "resnet"), ("width", 4), ("blocks", [1, 1])]),
+            inputShape: [1, 8, 8], classes: 10)
         func state(_ seed: UInt64, _ scale: Double, isBase: Bool) -> StateDict {
             var state = StateDict()
             for (place, info) in made.tensors.enumerated() {
