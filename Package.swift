@@ -94,7 +94,7 @@ let package = Package(
         .target(
             name: "ZooCLI",
             dependencies: [
-                "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooPrune", "ZooReport",
+                "ZooAutodiff", "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooNN", "ZooPrune", "ZooReport",
                 "ZooRetrieval", "ZooTokenizers", "ZooTrain",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
@@ -113,30 +113,36 @@ let package = Package(
         .testTarget(
             name: "ZooAutodiffTests", dependencies: ["ZooAutodiff", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooNNTests", dependencies: ["ZooNN", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            name: "ZooNNTests",
+            dependencies: ["ZooNN", "ZooAutodiff", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooTokenizersTests", dependencies: ["ZooTokenizers", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooFormatsTests", dependencies: ["ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
-        .testTarget(name: "ZooDataTests", dependencies: ["ZooData", "ZooTestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ZooDataTests", dependencies: ["ZooData", "ZooNN", "ZooFormats", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooCatalogTests",
             dependencies: ["ZooCatalog", "ZooTestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         .testTarget(
-            name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+            name: "ZooMergeTests", dependencies: ["ZooMerge", "ZooNN", "ZooFormats", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooLandscapeTests",
-            dependencies: ["ZooLandscape", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            dependencies: ["ZooLandscape", "ZooNN", "ZooAutodiff", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooAutodiff", "ZooTestSupport"],
+            name: "ZooRetrievalTests", dependencies: ["ZooRetrieval", "ZooNN", "ZooAutodiff", "ZooTestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooPruneTests", dependencies: ["ZooPrune", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
+            name: "ZooPruneTests",
+            dependencies: ["ZooPrune", "ZooNN", "ZooAutodiff", "ZooFormats", "ZooTestModels", "ZooTestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
-            name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooFormats", "ZooTestSupport"], exclude: ["Fixtures"]),
+            name: "ZooTrainTests", dependencies: ["ZooTrain", "ZooNN", "ZooFormats", "ZooTestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ZooReportTests", dependencies: ["ZooReport", "CZlib", "ZooTestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -11,7 +11,7 @@ Documentation License 1.1 or later. General: dict-wn, WordNet 3.0, copyright 200
 licence. Word pairs: SimLex-999 (Hill, Reichart, Korhonen 2015), as shipped in the gensim wheel (LGPL-2.1-only).
 What is written here is derived from them and stays under those licences; nothing of it is committed.
 
-Parts (positions in the shuffled list; disjoint by query and by definition):
+Parts (positions in the shuffled list; disjoint by query and by definition, over both sides):
 
     calibration-0  0-799         retrain  1000-2999      test-small  3000-3299
     calibration-1  3300-4099     calibration-2  4100-4899
@@ -101,8 +101,8 @@ def order(items, salt):
     return sorted(items, key=lambda item: hashlib.sha256(f"{salt}:{item[0]}\t{item[1]}".encode()).hexdigest())
 
 
-def usable(items):
-    queries, definitions = set(), set()
+def usable(items, queries, definitions):
+    """Items whose headword and definition are not in the sets yet; they are then."""
     for headword, definition, subject in items:
         query, key = headword.lower(), definition.lower()
         if len(definition.split()) < LEAST_WORDS or query in queries or key in definitions or query == key:
@@ -138,8 +138,10 @@ def main():
     parser.add_argument("out", help="the folder to write")
     arguments = parser.parse_args()
     os.makedirs(arguments.out, exist_ok=True)
+    # General entries for words of the domain would carry the domain's test into the general calibration.
+    queries, definitions = set(), set()
     for side, source in (("domain", foldoc), ("general", wordnet)):
-        items = order(usable(source(arguments.dictd)), "zoo")
+        items = order(usable(source(arguments.dictd), queries, definitions), "zoo")
         need = max(end for _, end in PARTS.values())
         if len(items) < need:
             sys.exit(f"{side}: {len(items)} usable entries; expected at least {need}")

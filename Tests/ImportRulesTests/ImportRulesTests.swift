@@ -28,7 +28,7 @@ import ZooTestSupport
         "ZooReport": ["ZooBase", "ZooTensor", "CZlib"],
         "ZooCLI": [
             "ZooBase", "ZooTensor", "ZooFormats", "ZooCatalog", "ZooData", "ZooLandscape", "ZooMerge", "ZooReport",
-            "ZooNN", "ZooPrune", "ZooRetrieval", "ZooTokenizers", "ZooTrain",
+            "ZooAutodiff", "ZooNN", "ZooPrune", "ZooRetrieval", "ZooTokenizers", "ZooTrain",
             "CZooKernels",
             "ArgumentParser",
         ],

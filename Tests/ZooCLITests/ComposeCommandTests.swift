@@ -88,11 +88,12 @@ import ZooTestSupport
         let start = String(pair[0].dropFirst("start=".count))
         let coefficients = bench.file("c.json")
         let made = bench.file("made.safetensors"), again = bench.file("again.safetensors")
-        let common = ["--data", digits + ":val", "--rate", "0.02", "--steps", "10", "--evaluate-every", "5"]
+        let common = ["--data", digits + ":val", "--rate", "0.01", "--steps", "10", "--evaluate-every", "1"]
         let run = try bench.zoo(
             ["compose", start, pair[1]] + common
                 + ["--statistics", "recompute", "--to", made, "--coefficients", coefficients])
-        #expect(run.status == 0, "\(run.errors)")
+        // Where all coefficients are zero there is nothing to recompute.
+        #expect(run.status == 0 && !run.errors.contains("zero"), "\(run.errors)")
         let refused = try bench.zoo(["compose", "apply", coefficients, start, pair[1], "--to", again])
         #expect(refused.status == 64 && refused.errors.contains("--bn-data"), "\(refused.errors)")
         let applied = try bench.zoo([

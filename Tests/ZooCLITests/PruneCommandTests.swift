@@ -251,7 +251,7 @@ import ZooTestSupport
         func mask(_ more: String...) -> [String] { ["prune", "mask", to, "--to", bench.file("m")] + more }
         try fails(mask("--sparsity", "0.5", "--model", damaged), "differ")
         try fails(mask("--sparsity", "1.0"), "below 1", status: 64)
-        try fails(mask("--sparsity", "-0.1"), "below 1", status: 64)
+        try fails(mask("--sparsity=-0.1"), "below 1", status: 64)
         try fails(mask(), "--sparsity", status: 64)
         try fails(mask("--group", "2:4", "--sparsity", "0.3"), "contradicts", status: 64)
         try fails(mask("--group", "3:7"), "multiple")

@@ -310,7 +310,7 @@ package struct ComposeApply: ZooCommand {
     @Option(
         help: ArgumentHelp(
             "Recompute batch-norm statistics on this data; needed where they were recomputed while learning.",
-            valueName: "file[:split]"))
+            valueName: "data"))
     package var bnData: [String] = []
 
     @OptionGroup package var network: NetworkOptions
