@@ -139,7 +139,7 @@ import ZooTestSupport
         ).graph
         let matrices = try CandidateMatrix.all(of: graph, tensors: source.tensorInfos, layers: .mlp)
         var generator = SeededGenerator(seed: 2)
-        let texts = (0..<60).map { _ in (0..<3 + generator.below(9)).map { _ in Int32(1 + generator.below(36)) } }
+        let texts = (0..<60).map { _ in (0..<3 + generator.below(7)).map { _ in Int32(1 + generator.below(36)) } }
         var settings = PruneSettings()
         settings.damping = 1e-3
         for (sparsity, tolerance) in [(0.0, 0.02), (0.3, 0.5)] {
@@ -147,7 +147,7 @@ import ZooTestSupport
             let pass = try LayerwisePass(
                 graph, tensors: source.tensorInfos, weights: weights,
                 original: ModelWeights(graph, source: source), matrices: matrices,
-                data: .texts(texts, maximumLength: 12))
+                data: .texts(texts, maximumLength: 9))  // Fewer tokens than positions.
             settings.sparsity = sparsity
             let method = Anchored(settings)
             try pass.run(needsGram: false, needsAnchors: true, jobs: 2) { matrix, inputs in

@@ -18,7 +18,7 @@ public struct GraphShapes: Sendable {
     private var known: [String: Extents] = [:]
 
     private typealias Extents = [Int?]
-    private let readsTokens: Bool
+    private let readsImages: Bool
 
     /// Infers all shapes.
     ///
@@ -30,7 +30,7 @@ public struct GraphShapes: Sendable {
     ///   does not fit and, where there are such faults, every tensor that is not read.
     public init(_ graph: ArchitectureGraph, tensors: [TensorInfo], sequenceLength: Int = 1) throws {
         parameters = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
-        readsTokens = graph.inputs.first?.kind == .tokens
+        readsImages = graph.inputs.contains { $0.kind == .image }
         for input in graph.inputs {
             let shape = input.shape.map { $0 == 0 ? sequenceLength : $0 }
             guard Self.elementCount(shape) != nil else {
@@ -213,8 +213,8 @@ public struct GraphShapes: Sendable {
             let needed = tokens + node.integer("offset", default: 0)
             if rows < needed {
                 fault(node, "\(what) has \(rows) positions, \(needed) are needed")
-            } else if !readsTokens && rows != needed {
-                // Texts may be shorter than the table; the patches of an image have each their own row.
+            } else if readsImages && rows != needed {
+                // Texts may be shorter than the table, in parts of a network too; the patches of an image have each their own row.
                 fault(node, "\(what) has \(rows) positions, images of this size make \(needed)")
             }
         }
