@@ -70,6 +70,23 @@ import ZooTestSupport
         #expect(svg.contains("#e4e4e4") && svg.contains("#a6a6a6"))
     }
 
+    /// Given ticks that have no room beside each other are labelled in part, and the axis says so.
+    @Test func crowdedTicksAreLabelledInPart() {
+        func labels(_ count: Int, width: Double) -> (texts: Set<String>, svg: String) {
+            let values = (0..<count).map { Double(1000 + $0) }
+            let map = HeatMap(x: values, y: [0], values: values)
+            let svg = Figure(
+                [Panel(x: Axis("width", tickValues: values), layers: [.heatMap(map)])], panelWidth: width,
+                panelHeight: 100
+            ).svg
+            return (Set(values.map { String(Int($0)) }.filter { svg.contains(">\($0)<") }), svg)
+        }
+        let roomy = labels(4, width: 400), crowded = labels(40, width: 400)
+        #expect(roomy.texts.count == 4 && !roomy.svg.contains("labelled"))
+        #expect(crowded.texts.count > 4 && crowded.texts.count < 20 && crowded.texts.contains("1000"))
+        #expect(crowded.svg.contains("th labelled)"))
+    }
+
     @Test func pictureAndPageAgree() throws {
         // Every dot of the page is found in the picture, in its colour.
         let scatter = Scatter(x: [1.1, 2.2, 2.8, 3.9], y: [2.3, 1.2, 3.8, 3.3])
