@@ -341,7 +341,7 @@ enum PhaseCatalog {
         #expect(
             gaps.status == 1 && gaps.errors.contains("'model::width' is no number in 1 of 18 networks"),
             "\(gaps.errors)")
-        #expect(gaps.errors.contains("--where \"width > 1\""), "\(gaps.errors)")
+        #expect(gaps.errors.contains("--where \"batchsize > 7\""), "\(gaps.errors)")
         let rest = try bench.zoo("phases", "gaps", "--where", "width > 1 and batchsize > 1")
         #expect(rest.errors.contains("has no values of landscape_loss"), "\(rest.errors)")
         // Networks of a cell that differ in more than the seed are told.
