@@ -269,8 +269,16 @@ import ZooTestSupport
         let bench = try SampleCatalog.shared.get()
         let rows = try bench.rows(
             "landscape", "where:zoo = 'digits-cnn' and diverged = 1 and epoch = last", "--data",
-            "zoos/data/digits.safetensors:train", "--subset", "32", "--metrics", "hessian_top", "--no-record")
+            "zoos/data/digits.safetensors:train", "--subset", "32", "--metrics",
+            "loss,accuracy,hessian_top,full_spectrum", "--no-record")
         #expect(!rows.isEmpty)
+        // The names are those of values that are there.
+        let names = Set(rows.compactMap { $0["metric"]?.string })
+        #expect(
+            names.isSuperset(of: [
+                "landscape_loss", "landscape_accuracy", "hessian_top", "full_top", "full_participation",
+            ])
+                && !names.contains("loss") && !names.contains("full_spectrum"), "\(names)")
         for row in rows {
             #expect(row["value"] == .null)
             #expect(row["value_reason"]?.string?.contains("diverged") == true)

@@ -211,6 +211,151 @@ enum PhaseCatalog {
         #expect(lines(shape.errors, startingWith: "zoo: error").count == 1)
     }
 
+    /// Looking at one pair does not spoil what the phases are told from.
+    @Test func aCurveOfOnePairLeavesThePhasesAlone() throws {
+        let bench = try Workbench()
+        #expect(try bench.zoo("index", Repository.path("zoos/\(PhaseCatalog.zoo).tar.gz")).status == 0)
+        let before = try bench.json("phases", PhaseCatalog.zoo)
+        let pair = [0, 1].map { "where:width = 8 and batchsize = 128 and seed = \($0)" }
+        let run = try bench.zoo(
+            ["path"] + pair + ["--data", "digits-standard:train", "--curve", "bezier", "--curve-epochs", "2"])
+        #expect(run.status == 0 && run.errors.contains("not recorded"), "\(run.errors)")
+        #expect(try bench.json("phases", PhaseCatalog.zoo) == before)
+    }
+
+    @Test func tablesForPeopleAreNarrowAndFilesWhole() throws {
+        let bench = try PhaseCatalog.shared.get()
+        let run = try bench.zoo("phases", PhaseCatalog.zoo, "--resamples", "20")
+        let lines = run.output.split(whereSeparator: \.isNewline)
+        #expect(
+            lines[0].split(separator: " ") == [
+                "width", "batchsize", "phase", "conf", "n", "loss", "trace", "mc", "cka", "accuracy", "flags",
+            ])
+        #expect(lines.allSatisfy { $0.count <= 100 } && lines.count == 49, "\(lines.map(\.count).max() ?? 0)")
+        #expect(run.errors.contains("loss is landscape_loss, trace is hessian_trace, mc is curve_mc"))
+        let csv = try bench.zoo("phases", PhaseCatalog.zoo, "--resamples", "20", "--csv")
+        #expect(csv.output.hasPrefix("width,batchsize,phase,confidence,networks,landscape_loss,hessian_trace,"))
+        #expect(csv.output.contains("collapsed underfitted") && !run.output.contains("collapsed underfitted"))
+    }
+
+    // MARK: Other zoos
+
+    /// Three widths, three batch sizes and two seeds of the shipped zoo with its settings rewritten.
+    ///
+    /// - Parameter edit: gets a trial's settings and its number.
+    private func variant(
+        _ bench: Workbench, _ name: String, _ edit: (inout JSONObject, Int) -> Void
+    ) throws {
+        let shipped = bench.file("shipped")
+        if !FileManager.default.fileExists(atPath: shipped) {
+            try FileManager.default.createDirectory(atPath: shipped, withIntermediateDirectories: true)
+            let tar = Process()
+            tar.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            tar.arguments = ["tar", "xzf", Repository.path("zoos/\(PhaseCatalog.zoo).tar.gz"), "-C", shipped]
+            try tar.run()
+            tar.waitUntilExit()
+            try #require(tar.terminationStatus == 0)
+        }
+        let source = shipped + "/" + PhaseCatalog.zoo
+        let files = FileManager.default
+        var number = 0
+        for trial in try files.contentsOfDirectory(atPath: source).sorted() {
+            let parameters = "\(source)/\(trial)/params.json"
+            var config = try #require(try JSONParser.parse(Bytes(mapping: parameters)).object)
+            guard [2, 8, 32].contains(config["model::width"]?.int),
+                [8, 32, 128].contains(config["training::batchsize"]?.int),
+                (config["seed"]?.int ?? 2) < 2
+            else { continue }
+            let target = bench.file("\(name)/trial_\(100 + number)")
+            try files.createDirectory(atPath: bench.file(name), withIntermediateDirectories: true)
+            try files.copyItem(atPath: "\(source)/\(trial)", toPath: target)
+            config["training::manifest"] = nil
+            edit(&config, number)
+            try Data(JSONValue.object(config).text().utf8).write(to: URL(fileURLWithPath: target + "/params.json"))
+            number += 1
+        }
+        try #require(number == 18)
+        let run = try bench.zoo("index", bench.file(name), "--quiet")
+        try #require(run.status == 0, "\(run.errors)")
+    }
+
+    /// Settings under other names, nested, as texts: the same grid. Phases need no more than that, so that nothing is
+    /// measured here: the error names what is missing only when the grid was found.
+    @Test(.timeLimit(.minutes(2))) func gridsAreFoundUnderOtherNames() throws {
+        let bench = try Workbench()
+        try variant(bench, "nested") { config, _ in
+            config["model"] = ["width": config["model::width"] ?? .null, "nlin": "relu"]
+            config["data"] = ["loader": ["batch_size": config["training::batchsize"] ?? .null]]
+            for key in ["model::width", "training::batchsize"] { config[key] = nil }
+        }
+        try variant(bench, "numerals") { config, _ in
+            for key in ["model::width", "training::batchsize", "seed"] {
+                config[key] = .string(config[key]?.text() ?? "")
+            }
+        }
+        // No word for the load, the seed called otherwise, a second seed beside it.
+        try variant(bench, "sizes") { config, number in
+            config["model::size"] = config["model::width"]?.int == 2 ? "tiny" : "large"
+            config["rng"] = config["seed"]
+            config["data_seed"] = .int(Int64(number * 7919 % 1009))
+            for key in ["model::width", "seed"] { config[key] = nil }
+        }
+        for name in ["nested", "numerals", "sizes"] {
+            let run = try bench.zoo("phases", name)
+            #expect(run.status == 1 && run.errors.contains("has no values of landscape_loss"), "\(name): \(run.errors)")
+        }
+        // The whole way once, with an odd choice of names.
+        try variant(bench, "odd") { config, _ in
+            config["size of net"] = config["model::width"]
+            config["B'atch Größe"] = config["training::batchsize"]
+            config["model::family"] = nil
+            for key in ["model::width", "training::batchsize"] { config[key] = nil }
+        }
+        let vague = try bench.zoo("phases", "odd")
+        #expect(vague.status == 64 && vague.errors.contains("B'atch Größe") && vague.errors.contains("--load KEY"))
+        let json = try bench.json(
+            "phases", "odd", "--load", "size of net", "--temperature", "B'atch Größe", "--heat-order", "coldness",
+            "--data", "digits-standard:train", "--subset", "100", "--resamples", "0", "--figure", bench.file("odd.svg"))
+        #expect(json["rows"]?.array?.count == 9 && json["temperature"]?["values"]?.array?.first?.int == 8)
+        let sizes = try bench.json(
+            "phases", "odd", "--load", "parameters", "--temperature", "B'atch Größe", "--resamples", "0")
+        #expect(sizes["load"]?["key"]?.string == "parameters" && sizes["rows"]?.array?.count == 9)
+    }
+
+    @Test(.timeLimit(.minutes(2))) func gridsThatCannotBeAreExplained() throws {
+        let bench = try Workbench()
+        try variant(bench, "words") { config, _ in
+            config["optim::kind"] = config["training::batchsize"]?.int == 8 ? "sgd" : "adam"
+            config["training::batchsize"] = nil
+        }
+        let words = try bench.zoo("phases", "words")
+        #expect(words.status == 1 && words.errors.contains("only 'model::width' varies"), "\(words.errors)")
+        #expect(words.errors.contains("'optim::kind' is a text (adam, sgd)"), "\(words.errors)")
+        let asked = try bench.zoo("phases", "words", "--load", "width", "--temperature", "kind")
+        #expect(asked.status == 1 && asked.errors.contains("'optim::kind' is a text"), "\(asked.errors)")
+        try variant(bench, "gaps") { config, number in
+            if number == 5 { config["model::width"] = nil }
+            if number == 7 { config["training::batchsize"] = .null }
+        }
+        let gaps = try bench.zoo("phases", "gaps")
+        #expect(
+            gaps.status == 1 && gaps.errors.contains("'model::width' is no number in 1 of 18 networks"),
+            "\(gaps.errors)")
+        #expect(gaps.errors.contains("--where \"batchsize > 7\""), "\(gaps.errors)")
+        let rest = try bench.zoo("phases", "gaps", "--where", "width > 1 and batchsize > 1")
+        #expect(rest.errors.contains("has no values of landscape_loss"), "\(rest.errors)")
+        // Networks of a cell that differ in more than the seed are told.
+        try variant(bench, "mixed") { config, _ in
+            config["optim::wd"] = config["seed"]?.int == 0 ? 0.0005 : 0.001
+        }
+        let mixed = try bench.zoo(
+            "phases", "mixed", "--load", "width", "--temperature", "batchsize", "--data", "digits-standard:train",
+            "--subset", "60", "--resamples", "0")
+        #expect(
+            mixed.status == 0 && mixed.errors.contains("networks of one cell differ in optim::wd too"),
+            "\(mixed.errors)")
+    }
+
     @Test func valuesFromDifferentSamplesAreRefused() throws {
         let bench = try Workbench()
         #expect(try bench.zoo("index", Repository.path("zoos/\(PhaseCatalog.zoo).tar.gz")).status == 0)

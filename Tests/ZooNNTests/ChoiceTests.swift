@@ -140,6 +140,45 @@ import ZooTestSupport
         #expect(found.unread == [])
     }
 
+    /// The patches of an image have each their own position: a table that is longer than the image makes patches
+    /// belongs to images of another size, as one that is shorter does.
+    @Test(arguments: [(12, 10), (8, 5), (16, 17), (20, 26)])
+    func visionTransformersTakeImagesOfTheirOwnSizeOnly(side: Int, tokens: Int) throws {
+        let oracle = try ArchitectureOracle("vit")
+        let input = try oracle.expected.tensor(named: "input").shape.dimensions
+        var graph = try oracle.graph()
+        #expect(try GraphShapes(graph, tensors: oracle.source.tensorInfos).unread == [])
+        graph.inputs[0].shape = [input[1], side, side]
+        guard side != input[2] else {
+            #expect(try GraphShapes(graph, tensors: oracle.source.tensorInfos).unread == [])
+            return
+        }
+        let error = #expect(throws: ZooError.self) { try GraphShapes(graph, tensors: oracle.source.tensorInfos) }
+        let words =
+            side < input[2]
+            ? "has 10 positions, images of this size make \(tokens)"
+            : "has 10 positions, \(tokens) are needed"
+        #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+        #expect(throws: ZooError.self) {
+            try ArchitectureResolver().choose(
+                ArchitectureRequest(
+                    tensors: oracle.source.tensorInfos, inputShape: [input[1], side, side], config: oracle.config))
+        }
+    }
+
+    /// Texts may be shorter than the table of positions, and not longer.
+    @Test(arguments: [1, 7, 12])
+    func textsMayBeShorterThanTheTableOfPositions(length: Int) throws {
+        let oracle = try ArchitectureOracle("bert")
+        let graph = try oracle.graph(), tensors = oracle.source.tensorInfos
+        #expect(tensors.first { $0.name.hasSuffix("position_embeddings.weight") }?.shape.dimensions.first == 12)
+        let lowered = try LoweredGraph(graph, tensors: tensors, batch: 2, sequenceLength: length, isTraining: false)
+        #expect(lowered.unreadNames.allSatisfy { $0.hasPrefix("pooler.") })
+        #expect(throws: ZooError.self) {
+            try LoweredGraph(graph, tensors: tensors, batch: 2, sequenceLength: 13, isTraining: false)
+        }
+    }
+
     @Test func missingAndMisshapedParametersAreListedTogether() throws {
         let request = ArchitectureRequest(
             tensors: published, inputShape: [1, 28, 28], config: JSONObject([("model::nlin", "gelu")]))

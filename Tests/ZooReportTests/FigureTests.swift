@@ -50,6 +50,38 @@ import ZooTestSupport
         }
     }
 
+    /// Cells keep their places; of labels that would run into each other every second, third and so on stays, and the
+    /// name of the axis says which.
+    @Test func labelsOfNarrowCellsAreThinnedOut() throws {
+        func labels(_ values: [Double], scale: Axis.Scale = .linear) -> (ticks: [String], name: String?) {
+            let map = HeatMap(x: values, y: [0], values: values.map { _ in 1 })
+            let panel = Panel(
+                x: Axis("samples", scale: scale, tickValues: values), y: Axis(tickValues: [0]),
+                layers: [.heatMap(map)])
+            let svg = Figure([panel], panelWidth: 200, panelHeight: 100).svg
+            let texts = svg.split(separator: "<text ").dropFirst().compactMap { text in
+                text.split(separator: ">", maxSplits: 1).last?.prefix { $0 != "<" }
+            }
+            return (
+                texts.filter { text in values.contains { Double(text) == $0 } }.map { String($0) },
+                texts.first { $0.hasPrefix("samples") }.map { String($0) }
+            )
+        }
+        let roomy = labels([10, 20, 30])
+        #expect(roomy.ticks == ["10", "20", "30"] && roomy.name == "samples")
+        let values = (0..<20).map { 1000 + Double($0) }
+        let narrow = labels(values)
+        let step = try #require(
+            (2...20).first { step in
+                narrow.ticks == values.indices.filter { $0 % step == 0 }.map { String(Int(values[$0])) }
+            })
+        let ordinal = step == 2 ? "2nd" : step == 3 ? "3rd" : "\(step)th"
+        #expect(narrow.name == "samples (every \(ordinal) labelled)", "\(narrow)")
+        // Unequal gaps: the narrowest decides.
+        let uneven = labels([1000, 1001, 1002, 1003, 2000])
+        #expect(uneven.ticks.count < 5 && uneven.ticks.first == "1000", "\(uneven)")
+    }
+
     @Test func reversedAxesLogarithmicColoursAndMissingCells() throws {
         // Small at the top: the first row's two cells are the lightest colour; a hundredth is half-way to a thousandth…
         let map = HeatMap(

@@ -28,8 +28,13 @@ package struct Path: ZooCommand {
             Example:
               zoo path zoos/digits-tasks/pretrained.safetensors zoos/digits-tasks/soup/variant_07.safetensors \
             --data zoos/digits-tasks/data/zoo_c_data.safetensors:soup.val --figure path.svg
-              zoo path 412 415 --data digits:test --points 25 --bn recompute --bn-data digits:train
-              zoo path 412 415 --data digits:train --curve bezier --figure curve.svg
+              zoo path "where:zoo = 'digits-phases' and width = 8 and batchsize = 64 and seed = 0" \
+            "where:zoo = 'digits-phases' and width = 8 and batchsize = 64 and seed = 1" \
+            --data digits:test --points 25 --bn recompute --bn-data digits:train
+              zoo path "where:zoo = 'digits-mlp-phases' and width = 32 and batchsize = 64 and seed = 0" \
+            "where:zoo = 'digits-mlp-phases' and width = 32 and batchsize = 64 and seed = 1" \
+            --data digits-standard:train --curve bezier --figure curve.svg
+              zoo path 412 415 --data digits:test
               zoo path gpt2/ tuned/ --data texts.txt
             """)
 
@@ -139,19 +144,29 @@ package struct Path: ZooCommand {
         progress.finish()
         let report = CurveReport(found, line: line, options: options)
         if let figure { try Picture.write(report.figure, to: figure) }
-        try record(found, pair, session, training: training, options)
+        try record(found, pair, session, on: measured.fingerprint, training: training, options)
         try session.emit(report.json, as: report.table)
         session.note(report.sentence)
     }
 
     private func record(
-        _ curve: ConnectingCurve, _ pair: OneArchitecture, _ session: Session, training: LandscapeData,
-        _ options: CurveOptions
+        _ curve: ConnectingCurve, _ pair: OneArchitecture, _ session: Session, on samples: String,
+        training: LandscapeData, _ options: CurveOptions
     ) throws {
         guard let first = pair.checkpoints[0].row?.id, let second = pair.checkpoints[1].row?.id else { return }
+        // What was measured for many pairs, a phase diagram's among it, stays comparable.
+        let isMeasured = try Catalog(session.catalogPath).findings(of: [first], named: ["curve_mc"]).contains {
+            $0.row.other == second && $0.settings?.hasPrefix("landscape ") == true
+        }
+        guard !isMeasured else {
+            session.note("not recorded: the catalog keeps the curve that 'zoo landscape' or 'zoo phases' measured")
+            return
+        }
         let recorder = try FindingRecorder(
             session, of: [first, second], dataset: data.data,
-            settings: ["curve": "path training=\(training.fingerprint) \(options.description)"])
+            settings: [
+                "curve": "path samples=\(samples) training=\(training.fingerprint) \(options.description)"
+            ])
         try recorder.record(["curve": curve.measurements], of: first, and: second)
         try recorder.finish()
     }

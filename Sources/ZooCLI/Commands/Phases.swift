@@ -15,13 +15,14 @@ package struct Phases: ZooCommand {
             flagged; the confidence is the share of resamples over seeds that keep the phase. Measurements come from the \
             catalog; with --data those that are missing are measured first and recorded, so an interrupted run goes on \
             where it stopped. Load and temperature are the settings that the zoo's manifest names, else the two that \
-            vary beside the seed.
+            vary beside the seed; '--load parameters' takes the size of the networks. Tables for people are short: --json \
+            and --csv have every metric under its whole name.
 
             Example:
               zoo phases digits-mlp-phases --figure phases.svg
               zoo phases digits-phases --data zoos/data/digits.safetensors:train --labels y_train_noisy \
             --test zoos/data/digits.safetensors:test
-              zoo phases my-zoo --load width --temperature lr --axis hessian --connected 2 --json
+              zoo phases digits-mlp-phases --load width --temperature batchsize --axis hessian --connected 2 --json
             """)
 
     @OptionGroup(title: "Grid") package var grid: GridOptions
@@ -51,7 +52,7 @@ package struct Phases: ZooCommand {
             session.note("wrote \(figure)")
         }
         report.say(session)
-        try session.emit(report.json, as: report.table)
+        try session.emit(report.json, as: session.isForPeople ? report.narrowTable : report.table)
         guard failures.isEmpty else {
             throw PartialFailure(failures, of: found.checkpoints.count, kind: "checkpoints")
         }

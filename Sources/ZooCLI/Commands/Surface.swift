@@ -20,7 +20,9 @@ package struct Surface: ZooCommand {
             Example:
               zoo surface zoos/digits-tasks/pretrained.safetensors --data zoos/digits-tasks/data/zoo_c_data.safetensors:clean.train \
             --points 25 --figure surface.svg
-              zoo surface 412 --data digits:train --dimensions 1 --towards 415 --figure line.png
+              zoo surface "where:zoo = 'digits-mlp-phases' and width = 32 and batchsize = 64 and seed = 0" \
+            --towards "where:zoo = 'digits-mlp-phases' and width = 32 and batchsize = 64 and seed = 1" \
+            --data digits-standard:train --dimensions 1 --figure line.png
               zoo surface 412 --data digits:train --pca --tiles surface.json --figure training.svg
               zoo surface pinn.pt --data convection:beta=30 --set activation=tanh --points 25 --figure pinn.svg
             """)

@@ -135,7 +135,10 @@ enum LandscapeNames {
     /// The metric that gives values of a name; nil for a name of something else.
     static func metric(of value: String) -> String? {
         if let stem = stems[value] { return stem }
-        let plain = LandscapeMetric.all.map(\.name) + PairMetric.allCases.map(\.rawValue)
+        // Values of these two have the names above; rows called like the metrics stem from elsewhere.
+        let plain =
+            LandscapeMetric.all.map(\.name).filter { $0 != "loss" && $0 != "accuracy" }
+            + PairMetric.allCases.map(\.rawValue)
         if plain.contains(value) { return value }
         return prefixes.first { value.hasPrefix($0.0) }?.1
     }

@@ -183,7 +183,10 @@ struct LandscapeWork {
         }
         guard !pairs.isEmpty else {
             throw ZooError(
-                .notFound, "there are no pairs to compare", hint: "select checkpoints that differ in seed only")
+                .notFound, "there are no pairs to compare",
+                hint: choice == .seeds
+                    ? "select checkpoints whose settings differ in the seed only, or --pairs all"
+                    : "select two checkpoints or more")
         }
         return pairs
     }
@@ -191,8 +194,8 @@ struct LandscapeWork {
     /// Configuration without the seed, and the epoch: equal for networks of one cell.
     private func seedlessKey(_ place: Int) throws -> String? {
         guard let row = selected[place].row else { return nil }
-        var config = try architectures.config(of: row.modelID)
-        config["seed"] = nil
+        var config = GridAxes.flattened(try architectures.config(of: row.modelID))
+        for (key, _) in config where GridAxes.isRepetition(key) { config[key] = nil }
         // What 'zoo train' was told, the seed among it.
         config["training::manifest"] = nil
         let epoch = row.epoch.map { String($0) } ?? ""

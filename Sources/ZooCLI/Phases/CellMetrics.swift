@@ -138,7 +138,7 @@ struct CellMetrics {
             throw ZooError(
                 .mismatch,
                 "zoo '\(zoo)': \(name) was measured on different samples in different cells "
-                    + "(\(found.values.sorted().joined(separator: ", ")))",
+                    + "(\(found.map { "\($0.value) with samples \($0.key)" }.sorted().joined(separator: ", ")))",
                 hint: "measure all cells on one data set: zoo phases \(zoo) --data DATA:train --test DATA:test")
         }
     }

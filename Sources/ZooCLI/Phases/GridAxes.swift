@@ -55,13 +55,13 @@ struct GridAxes {
     init(_ options: GridOptions, configs: [JSONObject], manifest: Manifest.Grid?) throws {
         let zoo = options.zoo
         let keys = Self.scalarKeys(configs)
-        func key(_ name: String) throws -> String { try Self.key(name, in: keys, zoo) }
+        func key(_ name: String) throws -> String { try Self.key(name, in: keys, configs, zoo) }
         // A manifest describes the zoo of its name only when the zoo has those settings.
         let known = manifest.flatMap { grid in
             keys.contains(grid.load.axis.key) && keys.contains(grid.temperature.axis.key) ? grid : nil
         }
-        let seed = keys.first { GridAxis.normalised(GridAxis.bare($0)) == "seed" }
-        repetition = try options.repetition.map(key) ?? known?.repetition.map(\.key) ?? seed
+        repetition =
+            try options.repetition.map(key) ?? known?.repetition.map(\.key) ?? Self.repetition(among: keys, configs)
         var loadKey = try options.load.map(key), temperatureKey = try options.temperature.map(key)
         origin = loadKey != nil && temperatureKey != nil ? "options" : "the settings that vary"
         if let known, loadKey == nil, temperatureKey == nil {
@@ -70,7 +70,8 @@ struct GridAxes {
         }
         if loadKey == nil || temperatureKey == nil {
             let varying = Self.varying(keys, configs, except: repetition)
-            (loadKey, temperatureKey) = try Self.guess(varying, loadKey, temperatureKey, zoo)
+            (loadKey, temperatureKey) = try Self.guess(
+                varying, loadKey, temperatureKey, zoo, others: UnusableSettings(configs))
         }
         guard let loadKey, let temperatureKey, loadKey != temperatureKey else {
             throw ZooError(.usage, "zoo '\(zoo)': load and temperature are the same setting")
@@ -105,6 +106,40 @@ struct GridAxes {
 
     // MARK: Keys
 
+    /// The key under which a configuration holds its network's number of parameters: a load where no setting is one.
+    static let parameterCount = "parameters"
+
+    /// Bookkeeping that varies without meaning anything.
+    static func isBookkeeping(_ key: String) -> Bool { ignored.contains { key.lowercased().contains($0) } }
+
+    /// Whether a setting tells repetitions of one training apart, by its name.
+    static func isRepetition(_ key: String) -> Bool {
+        let name = GridAxis.normalised(GridAxis.bare(key))
+        return name.hasSuffix("seed") || ["rng", "repetition", "repeat", "replicate", "replica", "run"].contains(name)
+    }
+
+    /// The seed, else the first setting that is called like one and varies.
+    private static func repetition(among keys: [String], _ configs: [JSONObject]) -> String? {
+        keys.first { GridAxis.normalised(GridAxis.bare($0)) == "seed" }
+            ?? keys.first { isRepetition($0) && !isBookkeeping($0) && partition($0, configs).contains { $0 > 0 } }
+    }
+
+    /// Settings without objects in them, keys of nested ones joined by points as in the catalog.
+    static func flattened(_ config: JSONObject) -> JSONObject {
+        var flat: [(String, JSONValue)] = []
+        func walk(_ object: JSONObject, _ prefix: String) {
+            for (key, value) in object {
+                if case .object(let inner) = value {
+                    walk(inner, prefix + key + ".")
+                } else {
+                    flat.append((prefix + key, value))
+                }
+            }
+        }
+        walk(config, "")
+        return flat.reduce(into: JSONObject()) { $0[$1.0] = $1.1 }
+    }
+
     private static func has(_ key: String, _ words: [String]) -> Bool {
         let name = GridAxis.normalised(GridAxis.bare(key))
         return words.contains { name.contains($0) }
@@ -116,7 +151,9 @@ struct GridAxes {
         return first.map(\.key).filter { key in configs.allSatisfy { number($0[key]) != nil } }
     }
 
-    private static func key(_ name: String, in keys: [String], _ zoo: String) throws -> String {
+    private static func key(
+        _ name: String, in keys: [String], _ configs: [JSONObject], _ zoo: String
+    ) throws -> String {
         if keys.contains(name) { return name }
         let wanted = GridAxis.normalised(name)
         let found = keys.filter { GridAxis.normalised(GridAxis.bare($0)) == wanted }
@@ -124,6 +161,9 @@ struct GridAxes {
         guard found.isEmpty else {
             throw ZooError(
                 .usage, "zoo '\(zoo)': '\(name)' could be \(found.joined(separator: " or "))", hint: "write it out")
+        }
+        if let other = UnusableSettings(configs).described(wanted) {
+            throw ZooError(.mismatch, "zoo '\(zoo)': \(other.text)", hint: other.hint)
         }
         throw ZooError(
             .notFound, "zoo '\(zoo)': not every network has a number for '\(name)'",
@@ -138,11 +178,16 @@ struct GridAxes {
         let ordered =
             keys.filter { has($0, loadWords + temperatureWords) }
             + keys.filter { !has($0, loadWords + temperatureWords) }
-        return ordered.filter { key in
-            guard key != repetition, !ignored.contains(where: { key.lowercased().contains($0) }) else { return false }
+        // Last: of settings that divide the networks alike the zoo's own is taken.
+        let sized = ordered.filter { $0 != parameterCount } + ordered.filter { $0 == parameterCount }
+        let found = sized.filter { key in
+            guard key != repetition, !isRepetition(key), !isBookkeeping(key) else { return false }
             let parts = partition(key, configs)
             return parts.contains { $0 > 0 } && seen.insert(parts).inserted
         }
+        // The size of the networks follows from their settings: it stands in where none of these is a load.
+        return found.contains { $0 != parameterCount && has($0, loadWords) }
+            ? found.filter { $0 != parameterCount } : found
     }
 
     /// For each network the first one that has the same value.
@@ -157,9 +202,9 @@ struct GridAxes {
     }
 
     private static func guess(
-        _ varying: [String], _ load: String?, _ temperature: String?, _ zoo: String
+        _ varying: [String], _ load: String?, _ temperature: String?, _ zoo: String, others: UnusableSettings
     ) throws -> (String, String) {
-        let open = varying.filter { $0 != load && $0 != temperature }
+        let open = varying.filter { $0 != load && $0 != temperature && !(load != nil && $0 == parameterCount) }
         let command = "zoo phases \(zoo) --load KEY --temperature KEY"
         if let load {
             guard open.count == 1 else { throw fault(zoo, "the temperature", open, command) }
@@ -173,8 +218,10 @@ struct GridAxes {
             throw ZooError(
                 .mismatch,
                 "zoo '\(zoo)' has no grid: "
-                    + (open.isEmpty ? "no setting varies but the seed" : "only '\(open[0])' varies beside the seed"),
-                hint: "a phase diagram takes networks of several loads and temperatures; "
+                    + (open.isEmpty ? "no number varies but the seed" : "only '\(open[0])' varies beside the seed")
+                    + others.list.map { "; \($0.text)" }.joined(),
+                hint: (others.list.first.map { $0.hint + "; " } ?? "")
+                    + "a phase diagram takes networks of several loads and temperatures; "
                     + "'zoo train manifests/train/digits-mlp-phases.yaml' grows some")
         }
         guard open.count == 2 else { throw fault(zoo, "load and temperature", open, command) }
@@ -189,7 +236,8 @@ struct GridAxes {
             .usage,
             "zoo '\(zoo)': cannot tell \(what) from what varies: "
                 + (keys.isEmpty ? "nothing else" : keys.joined(separator: ", ")),
-            hint: "name them: \(command)" + (keys.count > 2 ? " (--where fixes the others)" : ""))
+            hint: "name them: \(command)"
+                + (keys.count > 2 ? " (--where fixes the others; --repetition names what is a seed)" : ""))
     }
 
     private static func values(_ axis: GridAxis, _ configs: [JSONObject], _ zoo: String) throws -> [Double] {

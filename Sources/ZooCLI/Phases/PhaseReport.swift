@@ -56,6 +56,40 @@ struct PhaseReport {
         return table
     }
 
+    /// The rows for people: short headings, and without the flag that every collapsed cell has.
+    var narrowTable: Table {
+        let whole = table, last = whole.columns.count - 1
+        var columns = whole.columns
+        for place in columns.indices { columns[place].name = Self.short(columns[place].name) }
+        return Table(
+            columns,
+            rows: whole.rows.map { row in
+                guard case .text(let flags) = row[last], flags.contains("collapsed") else { return row }
+                return row.dropLast() + [.text(flags.replacing(" underfitted", with: ""))]
+            })
+    }
+
+    /// What the short headings stand for.
+    private var headings: String {
+        let sources = found.sources
+        return [sources.loss, sources.sharpness, sources.connectivity, sources.similarity, sources.accuracy]
+            .filter { Self.short($0) != $0 }.map { "\(Self.short($0)) is \($0)" }.joined(separator: ", ")
+    }
+
+    private static func short(_ name: String) -> String {
+        switch name {
+        case "confidence": "conf"
+        case "networks": "n"
+        case "landscape_loss": "loss"
+        case "hessian_trace": "trace"
+        case "hessian_top": "top"
+        case "curve_mc": "mc"
+        case "cka_mixup": "cka"
+        case "eval_test_accuracy", "result_test_accuracy": "accuracy"
+        default: name
+        }
+    }
+
     // MARK: JSON
 
     /// The object of `--json`.
@@ -248,6 +282,7 @@ struct PhaseReport {
                     + "p = \(Quantity.significant(test.pValue, digits: 2))")
         }
         if let changed = found.smoothedChanges { session.note("smoothing changed \(changed) labels") }
+        if session.isForPeople { session.note("columns: \(headings); --json and --csv have all, under whole names") }
         for remark in found.remarks { session.warn(remark) }
     }
 

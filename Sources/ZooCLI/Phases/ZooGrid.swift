@@ -35,10 +35,17 @@ struct ZooGrid {
     init(_ options: GridOptions, _ session: Session) throws {
         zoo = options.zoo
         let catalog = try Catalog(session.catalogPath)
-        let (found, dropped) = try Self.checkpoints(options, catalog)
+        let (found, dropped, sizes) = try Self.checkpoints(options, catalog)
         epoch = found.first?.epoch
-        let configs = try catalog.configs(of: Set(found.map(\.modelID)).sorted())
-        let settings = found.map { configs[$0.modelID] ?? JSONObject() }
+        let configs = try catalog.configs(of: Set(found.map(\.modelID)).sorted()).mapValues(GridAxes.flattened)
+        let settings = found.map { row in
+            var config = configs[row.modelID] ?? JSONObject()
+            // The size of a network is a load too, unless a setting is called so.
+            if config[GridAxes.parameterCount] == nil, let size = sizes[row.id] {
+                config[GridAxes.parameterCount] = .int(Int64(size))
+            }
+            return config
+        }
         let axes = try GridAxes(options, configs: settings, manifest: Self.manifest(options.zoo))
         self.axes = axes
         if dropped > 0 {
@@ -58,6 +65,7 @@ struct ZooGrid {
         if repeated > 0 {
             remarks.append("\(repeated) networks were trained twice with one configuration; the first of each is taken")
         }
+        remarks += Self.mixed(cells, configs, axes)
         let resolver = SelectorResolver(catalogPath: session.catalogPath)
         let selected = cells.map { $0.map { $0.map { resolver.selected($0.1) } } }
         self.cells = selected
@@ -74,7 +82,7 @@ struct ZooGrid {
 
     private static func checkpoints(
         _ options: GridOptions, _ catalog: Catalog
-    ) throws -> (rows: [CheckpointRow], dropped: Int) {
+    ) throws -> (rows: [CheckpointRow], dropped: Int, sizes: [Int64: Int]) {
         let quoted = "'" + options.zoo.replacing("'", with: "''") + "'"
         let names = try catalog.sql("SELECT name FROM zoo ORDER BY name").rows.compactMap { $0[0].string }
         guard names.contains(options.zoo) else {
@@ -86,9 +94,11 @@ struct ZooGrid {
         let condition =
             "zoo = \(quoted) and epoch = \(options.epoch.map(String.init) ?? "last")"
             + (options.condition.map { " and (\($0))" } ?? "")
-        var ids: [Int64] = []
-        try catalog.stream(Query(where: condition, columns: ["id"]), header: { _, _ in }) { row in
-            if let id = row[0].int { ids.append(Int64(id)) }
+        var ids: [Int64] = [], sizes: [Int64: Int] = [:]
+        try catalog.stream(Query(where: condition, columns: ["id", "parameters"]), header: { _, _ in }) { row in
+            guard let id = row[0].int.map({ Int64($0) }) else { return }
+            ids.append(id)
+            sizes[id] = row[1].int.map { Int($0) }
         }
         var rows = try catalog.checkpoints(ids: ids)
         guard !rows.isEmpty else {
@@ -102,7 +112,7 @@ struct ZooGrid {
         if let common = byEpoch.max(by: { ($0.value.count, $0.key ?? -1) < ($1.value.count, $1.key ?? -1) }) {
             rows = rows.filter { $0.epoch == common.key }
         }
-        return (rows, count - rows.count)
+        return (rows, count - rows.count, sizes)
     }
 
     /// The grid that the manifest called like the zoo states.
@@ -142,6 +152,31 @@ struct ZooGrid {
             }
         }
         return removed
+    }
+
+    /// What the reader must know where networks of one cell differ in more than their repetition.
+    private static func mixed(
+        _ cells: [[[(Double, CheckpointRow)]]], _ configs: [Int64: JSONObject], _ axes: GridAxes
+    ) -> [String] {
+        var found: [String] = []
+        for cell in cells.joined() {
+            guard let first = cell.first.flatMap({ configs[$0.1.modelID] }) else { continue }
+            for member in cell.dropFirst() {
+                for key in differing(first, configs[member.1.modelID])
+                where key != axes.repetition && !GridAxes.isRepetition(key) && !GridAxes.isBookkeeping(key)
+                    && !found.contains(key)
+                { found.append(key) }
+            }
+        }
+        // What is different in every network is its name rather than a setting.
+        found = found.filter { key in
+            Set(configs.values.map { $0[key]?.text() ?? "" }).count * 2 <= configs.count
+        }
+        guard let key = found.first else { return [] }
+        return [
+            "networks of one cell differ in \(found.prefix(4).joined(separator: ", ")) too: "
+                + "--where \"\(GridAxis.bare(key)) = …\" takes one of them"
+        ]
     }
 
     private static func differing(_ a: JSONObject?, _ b: JSONObject?) -> [String] {

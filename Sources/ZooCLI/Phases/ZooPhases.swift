@@ -82,11 +82,15 @@ struct ZooPhases {
         try metrics.checkTogether(sources.required, zoo: grid.zoo)
         for name in sources.required {
             let lacking = zip(grid.cells, metrics.cells).flatMap { zip($0, $1) }
-                .count { $0.count > 1 && $1[name]?.value == nil }
-            if lacking > 0 {
-                remarks.append(
-                    "\(lacking) cells have no \(name) and no phase; '\(command)' measures what was not tried")
-            }
+                .filter { $0.count > 1 && $1[name]?.value == nil }
+            guard !lacking.isEmpty else { continue }
+            // Where it was tried, trying again does not help.
+            let reasons = Set(lacking.map { $0.1[name]?.reason ?? "" })
+            remarks.append(
+                "\(lacking.count == 1 ? "1 cell has" : "\(lacking.count) cells have") no \(name) and no phase"
+                    + (reasons.contains("")
+                        ? "; '\(command)' measures what was not tried"
+                        : ": " + reasons.sorted().prefix(2).joined(separator: "; ")))
         }
         if !metrics.has(sources.similarity) {
             remarks.append(

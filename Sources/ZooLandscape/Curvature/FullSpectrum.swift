@@ -44,6 +44,11 @@ public struct FullSpectrum: Sendable {
         eigenvalues = try LinearAlgebra.symmetricEigenvalues(&rows, size: n)
     }
 
+    /// The names of `measurements`, in their order.
+    static let valueNames = [
+        "top", "min", "trace", "frobenius", "negative_count", "effective_dimension", "participation",
+    ].map { "full_" + $0 }
+
     /// What is kept of the spectrum: its ends, the trace, the Frobenius norm, how many eigenvalues are below zero beyond
     /// rounding, Σ max(λ, 0)/(max(λ, 0)+1), and the participation ratio (Σλ)²/Σλ².
     var measurements: [Measurement] {

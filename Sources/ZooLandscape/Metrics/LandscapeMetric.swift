@@ -99,6 +99,22 @@ public struct LandscapeMetric: Sendable {
         },
     ]
 
+    /// The names of its values, for networks that have none: the reason stands where the value would.
+    var valueNames: [String] {
+        switch name {
+        case "loss", "accuracy": ["landscape_" + name]
+        case "spectral_density":
+            ["hessian_density_trace", "hessian_squared_norm", "effective_dimension", "hessian_negative_share"]
+        case "full_spectrum": FullSpectrum.valueNames
+        default: [name]
+        }
+    }
+
+    /// No values, and why.
+    func withoutValues(_ reason: String) -> [Measurement] {
+        valueNames.map { Measurement($0, nil, isConverged: false, reason: reason) }
+    }
+
     /// A metric by name.
     ///
     /// - Parameter others: further names that could have been meant.

@@ -69,12 +69,12 @@ public struct LandscapeSubject: Sendable {
     /// - Throws: `interrupted`, and what is no matter of this network's numbers.
     public func measure(_ metrics: [LandscapeMetric]) throws -> [Measurement] {
         guard problem.initial.allSatisfy(\.isFinite) else {
-            return metrics.map { Measurement($0.name, nil, reason: "the network diverged: its weights are not finite") }
+            return metrics.flatMap { $0.withoutValues("the network diverged: its weights are not finite") }
         }
         return try metrics.flatMap { metric in
             do { return try metric.measure(self).map(Self.checked) } catch let error as ZooError
                 where [.numeric, .unsupported, .limit].contains(error.code)
-            { return [Measurement(metric.name, nil, isConverged: false, reason: error.message)] }
+            { return metric.withoutValues(error.message) }
         }
     }
 
