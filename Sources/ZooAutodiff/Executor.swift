@@ -100,6 +100,21 @@ public final class Executor<Scalar: EngineScalar>: @unchecked Sendable {
         hasRun = true
     }
 
+    /// Runs only what depends on no direction; `rerun` then does the rest, as often as there are directions. What the
+    /// directions are to be may follow from the outputs of this part.
+    ///
+    /// - Throws: `usage` when the program was not compiled to keep this part; what `run` throws.
+    public func runPrimal(
+        reals pointers: [UnsafePointer<Scalar>] = [], indices integers: [UnsafePointer<Int32>] = []
+    ) throws {
+        guard compiled.keepsPrimal else { throw ZooError(.usage, "runPrimal: the program keeps nothing") }
+        guard isBound || parameters.isEmpty else { throw ZooError(.usage, "run: no parameters are bound") }
+        if !isBound { try bind(parameters: []) }
+        try set(pointers, integers)
+        for kernel in compiled.body[..<compiled.plan.primalSteps] { kernel(table, scratch) }
+        hasRun = true
+    }
+
     /// Runs once more what depends on directions, on the samples of the last run and with the same weights: the arrays
     /// must hold the same numbers as then, but for those of the directions.
     ///

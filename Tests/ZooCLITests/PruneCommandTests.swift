@@ -11,17 +11,18 @@ import ZooTestSupport
     private static let plain = ["the", "model", "is", "small", "net", "a", "of", "and", "text"]
 
     /// The tiny MiniLM with a vocabulary, and triplets of its words.
-    private struct Desk {
+    struct Desk {
         let bench: Workbench
         let model: String, domain: String, general: String
 
-        init() throws {
+        init(architecture: String = "minilm") throws {
             bench = try Workbench()
-            model = bench.file("minilm")
+            model = bench.file(architecture)
             try FileManager.default.copyItem(
-                atPath: Repository.path("Tests/ZooNNTests/Fixtures/architectures/minilm"), toPath: model)
+                atPath: Repository.path("Tests/ZooNNTests/Fixtures/architectures/" + architecture), toPath: model)
             var tokens = PruneCommandTests.words.split(separator: " ").map(String.init)
-            while tokens.count < 37 { tokens.append("filler\(tokens.count)") }
+            let config = try JSONParser.parse(Bytes(mapping: model + "/config.json"))
+            while tokens.count < config["vocab_size"]?.int ?? 37 { tokens.append("filler\(tokens.count)") }
             try AtomicFile.write(model + "/vocab.txt", Array((tokens.joined(separator: "\n") + "\n").utf8))
             domain = bench.file("domain.jsonl")
             general = bench.file("general.jsonl")
@@ -66,7 +67,8 @@ import ZooTestSupport
         let methods: [(String, [String])] = [
             ("dai", []), ("dai", ["--align", "row", "--group", "row"]),
             ("dai", ["--align", "element", "--beta", "0.25"]),
-            ("dai-faithful", []), ("magnitude", ["--group", "tensor"]), ("wanda", []),
+            ("dai-faithful", []), ("dai-code", []), ("anchored", []), ("magnitude", ["--group", "tensor"]),
+            ("wanda", []),
             ("wanda", ["--group", "global"]),
             ("sparsegpt", ["--side", "both"]), ("obd", []), ("snip", []), ("fisher", ["--side", "general"]),
             ("random", ["--seed", "3"]), ("magnitude", ["--layers", "attn"]), ("magnitude", ["--layers", "linear"]),
@@ -203,6 +205,75 @@ import ZooTestSupport
         }
     }
 
+    /// Residual networks lose channels with the norms and statistics that belong to them.
+    @Test func residualNetworksArePrunedToo() throws {
+        let bench = try Workbench(), data = bench.file("data.safetensors")
+        let model = Repository.path("Tests/ZooNNTests/Fixtures/architectures/resnet18")
+        var generator = SeededGenerator(seed: 5)
+        var state = StateDict()
+        state["x"] = Tensor(
+            (0..<40 * 3 * 16 * 16).map { _ in Float(generator.below(2001)) / 1000 - 1 }, shape: [40, 3, 16, 16])
+        state["y"] = Tensor((0..<40).map { Int64($0 % 5) }, shape: [40])
+        try SafetensorsWriter.write(state, to: data)
+        let scored = try bench.zoo(
+            "prune", "score", model, "--domain", data, "--general", data, "--to", bench.file("scores"))
+        try #require(scored.status == 0, "\(scored.errors)")
+        for method in ["dai", "dai-code", "magnitude", "wanda", "sparsegpt", "obd", "snip", "fisher"] {
+            let to = bench.file(method)
+            let report = try bench.json(
+                "prune", "mask", bench.file("scores"), "--method", method, "--sparsity", "0.5", "--to", to)
+            #expect(abs(try #require(report["candidate_sparsity"]?.double) - 0.5) < 0.1, "\(method)")
+            #expect(try bench.zoo("eval", to, "--data", data).status == 0, "\(method)")
+        }
+        for by in ["obd", "magnitude"] {
+            let to = bench.file("small-" + by)
+            let report = try bench.json(
+                "prune", "structured", bench.file("scores"), "--channels", "0.3", "--by", by, "--to", to)
+            #expect(try #require(report["kept_weights"]?.int) < (report["model_weights"]?.int ?? 0))
+            let run = try bench.zoo("eval", to, "--data", data)
+            #expect(run.status == 0, "\(run.errors)")
+        }
+        let wrong = try bench.zoo(
+            "prune", "structured", bench.file("scores"), "--channels", "0.3", "--by", "activation", "--to",
+            bench.file("x"))
+        #expect(wrong.status == 1 && wrong.errors.contains("is a convolution"), "\(wrong.errors)")
+    }
+
+    /// Decoders with gated layers, RMS norms and grouped heads, pooled at the last token.
+    @Test(arguments: ["llama", "llama-bias", "qwen2", "qwen3"]) func decodersArePrunedToo(_ name: String) throws {
+        let desk = try Desk(architecture: name), bench = desk.bench
+        let scored = try desk.score()
+        try #require(scored.status == 0, "\(scored.errors)")
+        for method in PruneCommandTests.methods {
+            let to = bench.file(method)
+            let report = try bench.json(
+                "prune", "mask", bench.file("scores"), "--method", method, "--sparsity", "0.5", "--to", to)
+            #expect(abs(try #require(report["candidate_sparsity"]?.double) - 0.5) < 0.05, "\(method)")
+        }
+        let dense = try vectors(bench, desk.model)
+        for (kind, share) in [("--ffn", "0.25"), ("--heads", "0.5")] {
+            let to = bench.file("small" + kind)
+            let report = try bench.json("prune", "structured", bench.file("scores"), kind, share, "--to", to)
+            // Without biases there is nothing to add a mean to; that is told.
+            let left = report["not_compensated"]?.array?.count
+            #expect(left == (name == "llama-bias" ? 0 : 2), "\(kind)")
+            let found = try vectors(bench, to)
+            #expect(found.count == dense.count && difference(found, dense) > 0)
+        }
+        let rows = try bench.zoo(
+            "prune", "evaluate", desk.model, bench.file("wanda"), bench.file("small--ffn"), "--retrieval", desk.domain)
+        #expect(rows.status == 0, "\(rows.errors)")
+        let trained = try bench.json(
+            "prune", "retrain", bench.file("dai"), "--domain", desk.domain, "--steps", "3", "--batch", "8", "--distill",
+            "1", "--control", desk.model, "--to", bench.file("trained"))
+        #expect(trained["runs"]?.array?.first?["zeros_held"]?.bool == true)
+    }
+
+    private static let methods = [
+        "dai", "dai-faithful", "dai-code", "magnitude", "wanda", "sparsegpt", "anchored", "obd", "snip", "fisher",
+        "random",
+    ]
+
     @Test func wrongRequestsSayWhatToDo() throws {
         let desk = try Desk(), bench = desk.bench
         func fails(_ arguments: [String], _ wanted: String, status: Int32 = 1) throws {
@@ -219,6 +290,9 @@ import ZooTestSupport
         }
         try fails(score(empty), "found none")
         try fails(score(broken), "broken.jsonl:2")
+        // Fewer than the 200 triplets of the method are taken, and said to be few.
+        let few = try bench.zoo(score(desk.domain, "--to", bench.file("few")))
+        #expect(few.status == 0 && few.errors.contains("24 triplets are few; 200 to 1000"), "\(few.errors)")
         try fails(score(desk.domain, "--test", desk.domain), "overlap")
         try fails(score(desk.domain, "--layers", "conv"), "--layers", status: 64)
         try FileManager.default.moveItem(atPath: desk.model + "/vocab.txt", toPath: bench.file("vocab.txt"))

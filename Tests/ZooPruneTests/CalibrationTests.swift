@@ -93,11 +93,20 @@ import ZooTensor
         }
         let executor = program.compiledReference().makeExecutor()
         let outputs = try executor.evaluate(arrays, indices: integers)
+        // Single precision, which scoring uses, gives the same to 1e-3.
+        let single = try program.compiled().makeExecutor().evaluate(
+            arrays.mapValues { $0.map { Float($0) } }, indices: integers)
+        for (place, entry) in layout.entries.enumerated() {
+            let exact = outputs[1 + place], scale = exact.reduce(1e-3) { max($0, abs($1)) }
+            for (a, b) in zip(single[1 + place], exact) {
+                #expect(abs(Double(a) - b) < 1e-3 * scale, "\(entry.name)")
+            }
+        }
         var generator = SeededGenerator(seed: 8)
         let step = 1e-5
         for (place, entry) in layout.entries.enumerated() {
             let scale = outputs[1 + place].map(abs).max() ?? 1
-            for _ in 0..<(entry.name.contains("layer.0") || place < 6 ? 4 : 1) {
+            for _ in 0..<(entry.name.contains("layer.0") || place < 6 ? 20 : 2) {
                 let index = generator.below(entry.shape.elementCount)
                 func loss(_ change: Double) throws -> Double {
                     var moved = arrays

@@ -44,6 +44,18 @@ import ZooTensor
         #expect(abs(cosine - 0.4629100498862757) < 1e-8)
     }
 
+    /// The public code's form with its own default γ.
+    @Test func codeScore() throws {
+        let matrix = CandidateMatrix(name: "w", rows: 1, columns: 4)
+        var settings = PruneSettings()
+        settings.gamma = 0.3
+        let found = try scores("dai-code", statistics(matrix), settings)
+        for (score, wanted) in zip(found, [0.73238166, 0.74277773, 0.70825968, 0.76773695]) {
+            #expect(abs(score - wanted) < 2e-8, "\(score)")
+        }
+        #expect(found.indices.sorted { found[$0] < found[$1] } == [2, 0, 1, 3])
+    }
+
     @Test func equalSidesAreMagnitude() throws {
         let matrix = CandidateMatrix(name: "w", rows: 10, columns: 11)
         var generator = SeededGenerator(seed: 5)
@@ -56,7 +68,7 @@ import ZooTensor
             matrix, weights: weights, domain: fisher, general: fisher, gradients: (weights, weights))
         for name in ["dai", "dai-faithful"] {
             let own = try scores(name, statistics, settings), plain = try scores("magnitude", statistics)
-            for sparsity in [0.1, 0.5, 0.9] {
+            for sparsity in stride(from: 0, to: 0.96, by: 0.05) {
                 let count = PruneGroup.zeros(sparsity, of: 110)
                 #expect(MaskSelection.lowest(own, count) == MaskSelection.lowest(plain, count))
             }
@@ -87,8 +99,15 @@ import ZooTensor
         let matrix = CandidateMatrix(name: "w", rows: 1, columns: 4)
         let plain = try scores("dai", statistics(matrix))
         let large = try scores(
-            "dai", statistics(matrix, domain: Self.domain.map { $0 * 1024 }, general: Self.general.map { $0 * 1024 }))
-        for (a, b) in zip(plain, large) { #expect(abs(a - b) < 1e-12) }
+            "dai", statistics(matrix, domain: Self.domain.map { $0 * 1000 }, general: Self.general.map { $0 * 1000 }))
+        for (a, b) in zip(plain, large) { #expect(abs(a - b) < 1e-6) }
+        for count in 0...4 { #expect(MaskSelection.lowest(plain, count) == MaskSelection.lowest(large, count)) }
+        // The published form may change, and here it does: Fisher values outweigh magnitude.
+        let raised = statistics(
+            matrix, domain: Self.domain.map { $0 * 1000 }, general: Self.general.map { $0 * 1000 })
+        let published = try scores("dai-faithful", raised)
+        #expect(MaskSelection.lowest(published, 1) == [false, true, false, false])
+        #expect(MaskSelection.lowest(try scores("dai-faithful", statistics(matrix)), 1) == [false, false, true, false])
     }
 
     @Test func domainIsKeptWhereMagnitudeDropsIt() throws {

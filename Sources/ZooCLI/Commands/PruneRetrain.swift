@@ -11,11 +11,14 @@ package struct PruneRetrain: ZooCommand {
             AdamW without weight decay, gradients clipped to norm 1, warm-up then linear decay, embeddings frozen, no \
             dropout. Steps alternate between the two data sets as --mix says. Give the unpruned network with \
             --control: it is trained on the very same steps and written to FOLDER-control. A gain over the untrained \
-            network may be training, not pruning; only the control tells.
+            network may be training, not pruning; only the control tells. --distill adds that weight times the mean of \
+            1 - cosine to the vectors of the unpruned network (--teacher, else --control). An interrupted run goes on \
+            when called again, to the same bytes, whatever --jobs.
 
             Example:
               zoo prune retrain pruned --domain foldoc-train.jsonl --general wordnet-train.jsonl --steps 100 \
             --control all-MiniLM-L6-v2 --to retrained
+              zoo prune retrain pruned --domain foldoc-train.jsonl --distill 1 --teacher all-MiniLM-L6-v2 --to near
             """)
 
     @Argument(help: "The pruned network: a folder that 'zoo prune mask' or 'structured' wrote.")
@@ -49,6 +52,12 @@ package struct PruneRetrain: ZooCommand {
 
     @Option(help: ArgumentHelp("The unpruned network, trained the same way.", valueName: "model"))
     package var control: String?
+
+    @Option(help: ArgumentHelp("Weight of staying near the teacher's vectors.", valueName: "number"))
+    package var distill: Double = 0
+
+    @Option(help: ArgumentHelp("Whose vectors --distill stays near. Default: the control.", valueName: "model"))
+    package var teacher: String?
 
     @Option(help: ArgumentHelp("Tokens per text at most.", valueName: "number"))
     package var maxLength: Int = 128
@@ -95,6 +104,11 @@ package struct PruneRetrain: ZooCommand {
         if !(1...1_000_000).contains(steps) { throw ValidationError("--steps takes a number from 1 on.") }
         if !(2...512).contains(batch) { throw ValidationError("--batch takes a number from 2 to 512.") }
         if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate takes a number above zero.") }
+        if !(distill >= 0 && distill.isFinite) { throw ValidationError("--distill takes a number from 0 on.") }
+        if distill == 0, teacher != nil { throw ValidationError("--teacher is for --distill.") }
+        if distill > 0, teacher == nil, control == nil {
+            throw ValidationError("--distill needs --teacher or --control: the network before pruning.")
+        }
         if !(0...1).contains(warmup) { throw ValidationError("--warmup takes a share from 0 to 1.") }
         if !(2...8192).contains(maxLength) { throw ValidationError("--max-length takes a number from 2 to 8192.") }
     }

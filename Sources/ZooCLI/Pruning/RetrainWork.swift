@@ -1,4 +1,3 @@
-import ZooAutodiff
 import ZooBase
 import ZooCatalog
 import ZooFormats
@@ -6,14 +5,22 @@ import ZooNN
 import ZooPrune
 import ZooReport
 import ZooTensor
-import ZooTrain
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
 
 /// The steps of `zoo prune retrain`: the pruned network and its control through the same batches.
-struct RetrainWork {
-    let command: PruneRetrain
-    let session: Session
+final class RetrainWork {
+    private let command: PruneRetrain
+    private let session: Session
     /// The pruned network, then the control.
     private let runs: [Retraining]
+    private let teacher: Teacher?
     private let rate: Double
 
     init(_ command: PruneRetrain, _ session: Session) throws {
@@ -22,19 +29,15 @@ struct RetrainWork {
         let targets = [(command.model, command.to)] + (command.control.map { [($0, command.to + "-control")] } ?? [])
         for (_, target) in targets { try HuggingFaceFolder.check(target, replacing: command.replace) }
         let domain = try TripletSet.read(command.domain), general = try command.general.map { try TripletSet.read($0) }
+        let sets = [domain] + (general.map { [$0] } ?? [])
         if let test = command.test {
             let held = try TripletSet.read(test)
-            for set in [domain] + (general.map { [$0] } ?? []) { try set.requireDisjoint(from: held) }
+            for set in sets { try set.requireDisjoint(from: held) }
         }
         var runs: [Retraining] = []
         for (place, (label, target)) in targets.enumerated() {
-            let selected = try SelectorResolver(catalogPath: session.catalogPath).resolveOne(label)
-            let isDecoder = try selected.open().tensorInfos.contains { $0.name.hasSuffix("embed_tokens.weight") }
-            let model = try TextModel(
-                selected, architecture: command.architecture, settings: command.set, tokenizer: command.tokenizer,
-                batch: 32, session, defaults: JSONObject([("pooling", .string(isDecoder ? "last" : "mean"))]))
+            let (selected, model) = try Self.open(label, command, session)
             let limit = min(model.maximumLength, command.maxLength)
-            let sets = [domain] + (general.map { [$0] } ?? [])
             let tokens = try sets.map { set in
                 let tokens = try TripletTokens(
                     set, model: model, limit: limit, queryPrefix: command.queryPrefix,
@@ -48,277 +51,166 @@ struct RetrainWork {
             runs.append(
                 try Retraining(
                     network, target: target, isControl: place == 1, data: tokens, limit: limit, command, session.seed))
+            guard runs[place].dataDigest == runs[0].dataDigest else {
+                throw ZooError(
+                    .mismatch, "\(label) and \(command.model) make other tokens of the same texts",
+                    hint: "a control must see the very same batches: give the network before pruning")
+            }
         }
         self.runs = runs
         rate = command.rate ?? (runs[0].network.source.parameterCount > 100_000_000 ? 2e-5 : 5e-5)
+        teacher = try command.distill > 0 ? Teacher(Self.teacher(command), command, session) : nil
+    }
+
+    private static func teacher(_ command: PruneRetrain) throws -> String {
+        guard let label = command.teacher ?? command.control else {
+            throw ZooError(
+                .usage, "--distill needs a network to stay near",
+                hint: "name the network before pruning with --teacher, or with --control")
+        }
+        return label
+    }
+
+    private static func open(
+        _ label: String, _ command: PruneRetrain, _ session: Session
+    ) throws -> (SelectedCheckpoint, TextModel) {
+        let selected = try SelectorResolver(catalogPath: session.catalogPath).resolveOne(label)
+        let isDecoder = try selected.open().tensorInfos.contains { $0.name.hasSuffix("embed_tokens.weight") }
+        let model = try TextModel(
+            selected, architecture: command.architecture, settings: command.set, tokenizer: command.tokenizer,
+            batch: 32, session, defaults: JSONObject([("pooling", .string(isDecoder ? "last" : "mean"))]))
+        return (selected, model)
+    }
+
+    /// The network before pruning, whose vectors the trained ones stay near.
+    private struct Teacher {
+        let label: String
+        let encoder: TextEncoder
+        let digest: String
+
+        init(_ label: String, _ command: PruneRetrain, _ session: Session) throws {
+            let (selected, model) = try RetrainWork.open(label, command, session)
+            self.label = selected.label
+            encoder = model.encoder
+            let network = PrunableNetwork(
+                label: label, graph: model.graph, source: try selected.open(), place: selected.place ?? label)
+            digest = try network.digest(of: model.graph.parameterNames)
+        }
+
+        /// Unit vectors of the texts of a batch.
+        func vectors(_ triplets: [TokenTriplet], jobs: Int) throws -> [[Float]] {
+            try encoder.embed(SplitTripletLoss.texts(triplets), jobs: jobs).map { vector in
+                let size = vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+                return vector.map { Float(Double($0) / max(size, 1e-12)) }
+            }
+        }
     }
 
     func run() throws -> RetrainReport {
+        let state = try RetrainState(
+            output: command.to, settings: settings().text(), networks: runs.count, session: session)
+        for (place, run) in runs.enumerated() { try state.restore(run, place) }
         let progress = session.progress("retrain", total: command.steps * runs.count, unit: .items("steps"))
-        let runs = runs, rate = rate, command = command
-        // Batches run on one thread each; the network and its control run side by side.
-        try Parallel.forEach(count: runs.count, jobs: session.jobs) { place in
-            try runs[place].run(steps: command.steps, rate: rate, warmup: command.warmup) { progress.advance() }
+        progress.advance(by: runs.reduce(0) { $0 + $1.position })
+        do {
+            while let step = runs.map(\.position).min(), step < command.steps {
+                try Cancellation.check()
+                try self.step(step, progress)
+                try state.save(runs)
+            }
+        } catch let error as ZooError where error.code == .interrupted {
+            try state.save(runs, now: true)
+            throw error
         }
         progress.finish()
         var results: [RetrainReport.Run] = []
-        for run in runs {
-            let state = try run.weights.state(over: run.network.source)
-            let result = try RetrainReport.Run(run, state)
-            results.append(result)
-        }
-        let report = RetrainReport(command: command, runs: results, rate: rate, seed: session.seed)
+        for run in runs { results.append(try RetrainReport.Run(run, run.weights.state(over: run.network.source))) }
+        let report = RetrainReport(
+            command: command, runs: results, rate: rate, teacher: teacher?.label, seed: session.seed)
         for (run, result) in zip(runs, results) {
             try run.network.write(
                 try run.weights.state(over: run.network.source), to: run.target, mask: run.mask,
                 json: report.json(result, source: run.network), replacing: command.replace, session: session)
         }
+        state.remove()
         return report
     }
-}
 
-/// One network in training. `@unchecked Sendable`: one thread runs it, and results are read afterwards.
-final class Retraining: @unchecked Sendable {
-    let network: PrunableNetwork
-    let target: String
-    let isControl: Bool
-    let weights: ModelWeights
-    /// What must stay zero; nil for a network without zeros.
-    let mask: PruneMask?
-    private(set) var losses: [Double] = []
-    private let layout: StatisticsLayout
-    private let objectives: [TripletObjective]
-    private let turns: (domain: Int, general: Int)
-    private let seed: UInt64
-    private var executors: [Executor<Float>] = []
-    /// The norm to which gradients are clipped.
-    private static let clip = 1.0
-    private static let keptExecutors = 3
-
-    init(
-        _ network: PrunableNetwork, target: String, isControl: Bool, data: [[TokenTriplet]], limit: Int,
-        _ command: PruneRetrain, _ seed: UInt64
-    ) throws {
-        self.network = network
-        self.target = target
-        self.isControl = isControl
-        self.seed = seed
-        let graph = network.graph, infos = network.source.tensorInfos
-        let roles = graph.tensorRoles
-        let layout = try StatisticsLayout(
-            names: graph.trainableNames.filter { roles[$0] != .embedding }, tensors: infos)
-        self.layout = layout
-        weights = try ModelWeights(graph, source: network.source)
-        objectives = try data.map { triplets in
-            try TripletObjective(
-                graph, tensors: infos, layout: layout, triplets: triplets, estimator: .microBatch, batch: command.batch,
-                seed: seed, maximumLength: limit, sumsInputs: false, keptPrograms: 8)
-        }
-        turns = objectives.count == 1 ? (1, 0) : command.turns ?? (1, 1)
-        mask = isControl ? nil : try Self.mask(network)
-    }
-
-    /// The mask beside the network, else its zeros.
-    private static func mask(_ network: PrunableNetwork) throws -> PruneMask? {
-        if let folder = network.folder, MergeModels.isReadable(folder + "/mask.bin") {
-            let mask = try PruneMask(reading: folder + "/mask.bin")
-            for entry in mask.entries {
-                let values = try network.source.tensor(named: entry.name)
-                guard values.shape == entry.shape else {
-                    throw ZooError(.mismatch, "\(folder)/mask.bin is of other shapes than the weights")
-                }
-                let isHeld = values.withFloats { numbers in
-                    numbers.indices.allSatisfy { entry.keeps($0) || numbers[$0] == 0 }
-                }
-                guard isHeld else {
-                    throw ZooError(.mismatch, "\(folder): '\(entry.name)' is not zero everywhere mask.bin says so")
-                }
-            }
-            return mask
-        }
-        let matrices = try CandidateMatrix.all(
-            of: network.graph, tensors: network.source.tensorInfos, layers: .linear)
-        let mask = try PruneMask(zerosOf: network.source, matrices: matrices)
-        return mask.zeroCount == 0 ? nil : mask
-    }
-
-    /// Trains.
-    ///
-    /// - Throws: `numeric` when the loss is not finite; `interrupted`.
-    func run(steps: Int, rate: Double, warmup: Double, afterStep: () -> Void) throws {
-        var optimiser = Optimiser(.adamw)
-        optimiser.weightDecay = 0
-        var gradient = [Float](repeating: 0, count: layout.count)
-        var first = gradient, second = gradient
-        var generators = objectives.indices.map { SeededGenerator(seed: seed &+ 1 &+ UInt64($0)) }
-        var orders = objectives.map { _ in [Int]() }
-        for step in 0..<steps {
-            try Cancellation.check()
-            let side = step % (turns.domain + turns.general) < turns.domain ? 0 : 1
-            if orders[side].isEmpty { orders[side] = generators[side].permutation(objectives[side].batchCount) }
-            let loss = try take(objectives[side], orders[side].removeLast(), &gradient)
-            guard loss.isFinite else {
-                throw ZooError(
-                    .numeric, "\(network.label): the loss of step \(step + 1) is not finite", hint: "lower --rate")
-            }
-            losses.append(loss)
-            let norm = gradient.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
-            if norm > Self.clip {
-                let factor = Float(Self.clip / norm)
-                for place in gradient.indices { gradient[place] *= factor }
-            }
-            try update(
-                optimiser, gradient, &first, &second, step: step + 1,
-                rate: Self.rate(rate, step: step, of: steps, warmup: warmup))
-            afterStep()
+    /// Takes one step with every network that has not taken it yet. The control runs beside the pruned network, each
+    /// with its share of the threads: results do not depend on how many there are.
+    private func step(_ step: Int, _ progress: ProgressReporter) throws {
+        let due = runs.filter { $0.position == step }, share = max(1, session.jobs / due.count)
+        for run in due { run.draw() }
+        // All draw the same batches.
+        let vectors = try teacher.map { try $0.vectors(due[0].triplets, jobs: session.jobs) }
+        let rate = Retraining.rate(self.rate, step: step, of: command.steps, warmup: command.warmup)
+        let distillation = command.distill
+        try Parallel.forEach(count: due.count, jobs: session.jobs) { place in
+            try due[place].take(rate: rate, teacher: vectors, distillation: distillation, jobs: share)
+            progress.advance()
         }
     }
 
-    /// Up in a line over the warm-up, then down to zero.
-    static func rate(_ rate: Double, step: Int, of steps: Int, warmup: Double) -> Double {
-        let rise = Int((warmup * Double(steps)).rounded(.up))
-        if step < rise { return rate * Double(step + 1) / Double(rise) }
-        return rate * Double(steps - step) / Double(max(1, steps - rise))
-    }
-
-    /// The gradient of a batch, without pruned weights.
-    private func take(_ objective: TripletObjective, _ batch: Int, _ gradient: inout [Float]) throws -> Double {
-        let compiled = try objective.program(of: batch)
-        let executor: Executor<Float>
-        if let place = executors.firstIndex(where: { $0.compiled === compiled }) {
-            executor = executors.remove(at: place)
-        } else {
-            if executors.count == Self.keptExecutors { executors.removeFirst() }
-            executor = compiled.makeExecutor()
-        }
-        executors.append(executor)
-        try executor.bind(parameters: weights.pointers(for: compiled.program))
-        try objective.withInputs(of: batch, compiled.program) { reals, indices in
-            try executor.run(reals: reals, indices: indices)
-        }
-        for (place, entry) in layout.entries.enumerated() {
-            let values = executor.output(1 + place), held = mask?[entry.name]
-            for index in 0..<values.count {
-                gradient[entry.range.lowerBound + index] = held.map { $0.keeps(index) } ?? true ? values[index] : 0
-            }
-        }
-        return Double(executor.output(0)[0])
-    }
-
-    private func update(
-        _ optimiser: Optimiser, _ gradient: [Float], _ first: inout [Float], _ second: inout [Float], step: Int,
-        rate: Double
-    ) throws {
-        for entry in layout.entries {
-            let memory = try weights.memory(of: entry.name)
-            guard let parameters = memory.baseAddress else { continue }
-            gradient.withUnsafeBufferPointer { gradient in
-                first.withUnsafeMutableBufferPointer { first in
-                    second.withUnsafeMutableBufferPointer { second in
-                        guard let g = gradient.baseAddress, let m = first.baseAddress, let v = second.baseAddress else {
-                            return
-                        }
-                        let start = entry.range.lowerBound
-                        optimiser.update(
-                            parameters, g + start, [m + start, v + start], count: entry.range.count, step: step,
-                            rate: rate, momentum: optimiser.betas[0])
-                    }
-                }
-            }
-            guard let held = mask?[entry.name] else { continue }
-            for index in 0..<memory.count where !held.keeps(index) { memory[index] = 0 }
-        }
-    }
-}
-
-/// What `zoo prune retrain` tells.
-struct RetrainReport {
-    /// One network.
-    struct Run {
-        let label: String, target: String
-        let isControl: Bool
-        let losses: [Double]
-        let zeros: Int
-        /// Whether every pruned weight is zero, to the bit.
-        let isHeld: Bool
-
-        init(_ run: Retraining, _ state: StateDict) throws {
-            (label, target, isControl, losses) = (run.network.label, run.target, run.isControl, run.losses)
-            zeros = run.mask?.zeroCount ?? 0
-            isHeld =
-                try run.mask?.entries.allSatisfy { entry in
-                    try state.tensor(named: entry.name).withFloats { values in
-                        values.indices.allSatisfy { entry.keeps($0) || values[$0].bitPattern == 0 }
-                    }
-                } ?? true
-            guard isHeld else { throw ZooError(.internal, "a pruned weight of \(run.network.label) came back") }
-        }
-
-        func mean(_ part: ArraySlice<Double>) -> Double { part.reduce(0, +) / Double(max(1, part.count)) }
-        var early: Double { mean(losses.prefix(max(1, losses.count / 10))) }
-        var late: Double { mean(losses.suffix(max(1, losses.count / 10))) }
-    }
-
-    let command: PruneRetrain
-    let runs: [Run]
-    let rate: Double
-    let seed: UInt64
-
-    private func object(_ run: Run) -> JSONObject {
-        JSONObject([
-            ("model", .string(run.label)), ("output", .string(run.target)), ("control", .bool(run.isControl)),
-            ("steps", .int(Int64(run.losses.count))), ("first_loss", .double(run.early)),
-            ("last_loss", .double(run.late)), ("zeros", .int(Int64(run.zeros))), ("zeros_held", .bool(run.isHeld)),
-        ])
-    }
-
-    private var settings: [(String, JSONValue)] {
-        [
+    /// Everything that the outcome follows from: a saved state of other settings is not taken up.
+    private func settings() throws -> JSONValue {
+        var json = JSONObject([
             ("steps", .int(Int64(command.steps))), ("batch", .int(Int64(command.batch))), ("rate", .double(rate)),
-            ("warmup", .double(command.warmup)), ("mix", .string(command.general == nil ? "1:0" : command.mix)),
-            ("domain", .string(command.domain)), ("general", command.general.map { .string($0) } ?? .null),
-            ("seed", .int(Int64(bitPattern: seed))),
-        ]
-    }
-
-    /// What goes into `prune.json`: what the network's own said, and the retraining.
-    func json(_ run: Run, source: PrunableNetwork) throws -> JSONObject {
-        var json = JSONObject([("tool", .string("zoo \(ZooVersion.string)"))])
-        if let folder = source.folder, MergeModels.isReadable(folder + "/prune.json") {
-            let path = folder + "/prune.json"
-            json = try ZooError.locate(path) { try JSONParser.parse(Bytes(mapping: path)).object ?? json }
-        }
-        var own = object(run)
-        for (key, value) in settings { own[key] = value }
-        own["losses"] = .array(run.losses.map { .double($0) })
-        json["retraining"] = .object(own)
-        return json
-    }
-
-    var json: JSONObject {
-        var json = JSONObject(settings)
-        json["runs"] = .array(runs.map { .object(object($0)) })
-        return json
-    }
-
-    var table: Table {
-        var table = Table([
-            .init("network", isPath: true), .init("output", isPath: true), .init("first_loss", .double, digits: 5),
-            .init("last_loss", .double, digits: 5), .init("zeros", .integer, unit: .count),
+            ("warmup", .double(command.warmup)), ("mix", .string(command.mix)),
+            ("distillation", .double(command.distill)), ("teacher", teacher.map { .string($0.digest) } ?? .null),
+            ("seed", .int(Int64(bitPattern: session.seed))),
         ])
-        for run in runs {
-            table.append([
-                .text(run.label), .text(run.target), .double(run.early), .double(run.late), .int(run.zeros),
-            ])
+        json["networks"] = .array(try runs.map { .string(try $0.digest()) })
+        return .object(json)
+    }
+}
+
+/// Where retraining goes on after an interrupt: a file beside the folder, written by rename and removed at the end.
+private final class RetrainState {
+    private let path: String
+    private let settings: String
+    private let found: CheckpointFile?
+    private let networks: Int
+    private var savedAt = ProgressReporter.monotonicSeconds()
+    private static let interval = 60.0, key = "zoo_state"
+
+    init(output: String, settings: String, networks: Int, session: Session) throws {
+        path = (output.hasSuffix("/") ? String(output.dropLast()) : output) + ".state.safetensors"
+        self.settings = ContentDigest.of(Bytes(Array(settings.utf8)))
+        self.networks = networks
+        guard MergeModels.isReadable(path) else {
+            found = nil
+            return
         }
-        return table
+        let file = try CheckpointFile.open(path)
+        let text = file.metadata[Self.key]?.string ?? "{}"
+        let json = try ZooError.locate(path) { try JSONParser.parse(text).object ?? JSONObject() }
+        guard json["settings"]?.string == self.settings, json["networks"]?.int == networks else {
+            session.warn("\(path) is of a run with other settings; it is started anew")
+            found = nil
+            return
+        }
+        found = file
+        session.note("going on from \(path)")
     }
 
-    func notes(_ session: Session) {
-        if runs.allSatisfy({ !$0.isControl }) {
-            session.note(
-                "no --control: a gain over the untrained network may be training, not pruning")
-        }
-        session.note("seed \(seed); all pruned weights are zero still")
+    func restore(_ run: Retraining, _ place: Int) throws {
+        guard let found else { return }
+        try ZooError.locate(path) { try run.restore(found.source, prefix: "\(place).") }
     }
+
+    func save(_ runs: [Retraining], now: Bool = false) throws {
+        let time = ProgressReporter.monotonicSeconds()
+        guard now || time - savedAt >= Self.interval else { return }
+        var state = StateDict()
+        for (place, run) in runs.enumerated() {
+            for (name, tensor) in try run.saved() { state["\(place).\(name)"] = tensor }
+        }
+        let json = JSONObject([("settings", .string(settings)), ("networks", .int(Int64(networks)))])
+        try SafetensorsWriter.writeUninterrupted(
+            state, to: path, metadata: [Self.key: JSONValue.object(json).text()])
+        // Counted from the end: saving takes a few seconds of a minute at most.
+        savedAt = ProgressReporter.monotonicSeconds()
+    }
+
+    func remove() { unlink(path) }
 }

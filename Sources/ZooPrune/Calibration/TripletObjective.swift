@@ -156,6 +156,9 @@ public final class TripletObjective: CalibrationObjective {
     /// Batches.
     public var batchCount: Int { batches.count }
 
+    /// The triplets of a batch.
+    package func members(of batch: Int) -> [TokenTriplet] { batches[batch].members.map { triplets[$0] } }
+
     /// Triplets of a batch.
     public func sampleCount(of batch: Int) -> Int { batches[batch].members.count }
 

@@ -95,6 +95,7 @@ public enum PruneMethods {
     public static let all: [any PruneMethod.Type] = [
         ScaledImportance.self,
         FaithfulImportance.self,
+        CodeImportance.self,
         Magnitude.self,
         Wanda.self,
         SparseGPT.self,

@@ -42,6 +42,8 @@ public struct StructuredPruning {
     /// The layers of a network whose units may go.
     public let layers: [Layer]
     private let matrices: [String: CandidateMatrix]
+    /// The biases of matrices.
+    private let biases: Set<String>
 
     /// Finds the layers.
     ///
@@ -52,6 +54,7 @@ public struct StructuredPruning {
         let matrices = Dictionary(list.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         self.matrices = matrices
         let biases = Set(list.compactMap(\.bias))
+        self.biases = biases
         let attention = Set(list.filter(\.isAttention).flatMap { [$0.name] + ($0.bias.map { [$0] } ?? []) })
         let hasAttention = graph.nodes.contains { $0.op == .attention }
         let roles = graph.tensorRoles
@@ -77,7 +80,7 @@ public struct StructuredPruning {
     /// The value of every unit of a layer.
     ///
     /// - Parameter fisher: the sum of both sides' Fisher values of a tensor; nil where there are none.
-    /// - Throws: `notFound` for statistics that were not kept.
+    /// - Throws: `notFound` for statistics that were not kept; `unsupported` for what convolutions give.
     public func scores(
         of layer: Layer, by score: Score, weights: (String) throws -> [Float], shape: (String) throws -> Shape,
         fisher: (String) throws -> [Double], inputSquares: (CandidateMatrix) throws -> [Double], seed: UInt64
@@ -91,7 +94,7 @@ public struct StructuredPruning {
         case .magnitude, .obd:
             for axis in layer.space.axes {
                 // Norms and their statistics say nothing of a weight's worth.
-                guard matrices[axis.tensor] != nil || axis.tensor.hasSuffix("bias") else { continue }
+                guard matrices[axis.tensor] != nil || biases.contains(axis.tensor) else { continue }
                 let values = try weights(axis.tensor)
                 let factors = score == .obd ? try fisher(axis.tensor) : []
                 let extents = try shape(axis.tensor).dimensions
@@ -103,6 +106,11 @@ public struct StructuredPruning {
         case .activation:
             for axis in layer.space.axes {
                 guard let matrix = layer.readers.first(where: { $0.name == axis.tensor }) else { continue }
+                guard matrix.shape.rank == 2 else {
+                    throw ZooError(
+                        .unsupported, "'\(matrix.name)' is a convolution, whose inputs are not kept",
+                        hint: "value channels by obd, magnitude or random")
+                }
                 let values = try weights(axis.tensor), squares = try inputSquares(matrix)
                 var norms = [Double](repeating: 0, count: matrix.columns)
                 for row in 0..<matrix.rows {
