@@ -94,6 +94,7 @@ import ZooTestSupport
                 + ["--statistics", "recompute", "--to", made, "--coefficients", coefficients])
         // Where all coefficients are zero there is nothing to recompute.
         #expect(run.status == 0 && !run.errors.contains("zero"), "\(run.errors)")
+        try chosenWithItsStatistics(bench, start, pair[1], digits)
         let refused = try bench.zoo(["compose", "apply", coefficients, start, pair[1], "--to", again])
         #expect(refused.status == 64 && refused.errors.contains("--bn-data"), "\(refused.errors)")
         let applied = try bench.zoo([
@@ -106,6 +107,38 @@ import ZooTestSupport
         }
         let plain = try bench.zoo(quick + ["--statistics", "recompute"])
         #expect(plain.status == 64 && plain.errors.contains("no batch norm"), "\(plain.errors)")
+    }
+
+    /// Coefficients are chosen by the network that is written: its score in the log is the one that is reported, and the
+    /// base stays where nothing beats it.
+    private func chosenWithItsStatistics(
+        _ bench: Workbench, _ start: String, _ end: String, _ digits: String
+    ) throws {
+        let recompute = ["--statistics", "recompute", "--rate", "0.01"]
+        func method(_ report: JSONValue, _ name: String) -> JSONValue? {
+            report["methods"]?.array?.first { $0["method"]?.string == name }
+        }
+        func chosen(_ report: JSONValue, _ run: String) -> Double? {
+            report["history"]?.array?.last { $0["run"]?.string == run && $0["kept"]?.bool == true }?["score"]?.double
+        }
+        let added = try bench.json(
+            ["compose", start, end, "--data", digits + ":val", "--steps", "30", "--evaluate-every", "1", "--baselines"]
+                + recompute)
+        let base = try #require(method(added, "pre-trained")?["relative_validation"]?.double)
+        for (run, name) in [("learn", "aTLAS"), ("isotropic", "isotropic")] {
+            let found = try #require(method(added, name)?["relative_validation"]?.double)
+            let score = try #require(chosen(added, run))
+            #expect(abs(found - score) < 1e-12 && found >= base, "\(name): \(found), chosen by \(score)")
+        }
+        // The grid holds zero, the base.
+        #expect(try #require(method(added, "task arithmetic")?["relative_validation"]?.double) >= base)
+        let few = try bench.json(
+            ["compose", start, end, "--data", digits + ":train", "--validation", digits + ":val", "--shots", "4"]
+                + ["--epochs", "3"] + recompute)
+        let found = try #require(method(few, "aTLAS")?["mean_validation"]?.double)
+        let first = try #require(method(few, "zero-shot")?["mean_validation"]?.double)
+        let score = try #require(chosen(few, "4 shots, draw 1"))
+        #expect(abs(found - score) < 1e-12 && found >= first, "few shots: \(found), chosen by \(score)")
     }
 
     @Test func vectorsAreStoredAppliedAndCombined() throws {
@@ -386,8 +419,22 @@ import ZooTestSupport
         try refused(
             ["compose", base, bench.file("missing.safetensors"), "--data", val], "'encoder.fc.bias'", "--ignore-missing"
         )
-        // A task vector of zeros.
+        // Without it the base's is taken, in the task's own network too.
+        let completed = try bench.zoo(
+            "compose", base, bench.file("missing.safetensors"), "--data", val, "--ignore-missing", "--steps", "4")
+        #expect(completed.status == 0 && completed.errors.contains("lacks 1 tensor: "), "\(completed.errors)")
+        // A task vector of zeros: the only one, or one of two.
         try refused(["compose", base, "zeros=" + base, "--data", val], "every task vector is zero")
+        try refused(["task-vector", "search", base, "zeros=" + base, "--data", val], "every task vector is zero")
+        let zero = bench.file("zero.tau.safetensors")
+        let made = try bench.zoo("task-vector", "create", base, base, "--to", zero)
+        #expect(made.status == 0 && made.errors.contains("warning: the task vector is zero"), "\(made.errors)")
+        try refused(
+            ["task-vector", "disentangle", base, zero, "again=" + zero, "--data", val, "--data", val],
+            "every task vector is zero")
+        let one = try bench.zoo(
+            "task-vector", "search", base, zero, task("dim"), "--data", val, "--data", val, "--grid", "0,1")
+        #expect(one.status == 0 && one.errors.contains("warning: the task vector of zero is zero"), "\(one.errors)")
         // Tied weights.
         var tied = try SampleZoo.open(base).stateDict(), tuned = try SampleZoo.open(task("dim")).stateDict()
         tied["copy.weight"] = tied["encoder.fc.weight"]
@@ -429,6 +476,9 @@ import ZooTestSupport
         try Data("{".utf8).write(to: URL(fileURLWithPath: bench.file("broken.json")))
         try refused(
             ["compose", "apply", bench.file("broken.json"), base, task("dim"), "--to", bench.file("z.safetensors")],
-            "broken.json")
+            "broken.json", "--coefficients")
+        let absent = try bench.zoo(
+            ["compose", "apply", "absent.json", base, task("dim"), "--to", bench.file("z.safetensors")])
+        #expect(absent.status == 1 && absent.errors.components(separatedBy: "absent").count == 2, "\(absent.errors)")
     }
 }

@@ -15,9 +15,10 @@ extension ComposeWork {
     /// The shared scale of the grid that is best on validation data.
     func searchScale(_ single: [Double]? = nil) throws -> (CompositionProblem<Float>, [Double]) {
         let isotropic = try isotropicProblem()
+        let chooser = try chooser(isotropic)
         let choices = ScalingSearch.grid.map { [Double](repeating: $0, count: set.tasks.count) }
         let scores = try choices.map { values in
-            let found = try isotropic.evaluations(values, data.map(\.validation)).map(\.accuracy)
+            let found = try chooser(values).map(\.accuracy)
             return single.map { ScalingSearch.normalised(found, single: $0) } ?? found.reduce(0, +)
                 / Double(found.count)
         }

@@ -25,12 +25,9 @@ extension ComposeWork {
         report.selection = try selection()
         let problem = try problem(partition: partition, selection: report.selection)
         report.memory = memory(problem)
+        if report.selection == nil, problem.space.isZero.allSatisfy(\.self) { throw TaskSet.allZero }
         for (name, isZero) in zip(set.names, problem.space.isZero) where isZero && report.selection == nil {
             session.warn("the task vector of \(name) is zero on everything that is learned; it has no effect")
-        }
-        if report.selection == nil, problem.space.isZero.allSatisfy(\.self) {
-            throw ZooError(
-                .mismatch, "every task vector is zero: the tasks equal the base", hint: "name fine-tuned networks")
         }
         if command.budget != nil {
             let bytes = problem.byteCount
@@ -79,10 +76,11 @@ extension ComposeWork {
     ) throws -> CoefficientState {
         var cursor = BatchCursor(plan)
         let signs = [Double](repeating: 1, count: data.count)
+        let chooser = try chooser(problem)
         return try learn(label, problem, options) { number, values in
             try problem.step(values, parts(cursor.places(step: number), signs: signs), loss: .crossEntropy)
         } evaluate: { _, values in
-            let accuracies = try problem.evaluations(values, data.map(\.validation)).map(\.accuracy)
+            let accuracies = try chooser(values).map(\.accuracy)
             return RoundScore(
                 score: ScalingSearch.normalised(accuracies, single: single),
                 metrics: Dictionary(zip(data.map(\.name), accuracies), uniquingKeysWith: { first, _ in first }))
@@ -95,8 +93,13 @@ extension ComposeWork {
         for (place, task) in set.tasks.enumerated() {
             var scales = [Double](repeating: 0, count: set.tasks.count)
             scales[place] = 1
+            // A network that lacks tensors of the base is completed with them.
+            let whole = task.fineTuned.flatMap { source in
+                let names = Set(source.tensorInfos.map(\.name))
+                return set.source.tensorInfos.allSatisfy { names.contains($0.name) } ? source : nil
+            }
             let model: any TensorSource =
-                task.fineTuned ?? DisplacedModel(base: set.source, operands: set.operands, scales: scales)
+                whole ?? DisplacedModel(base: set.source, operands: set.operands, scales: scales)
             func accuracy(_ samples: Samples) throws -> Double {
                 let evaluator = try Evaluator(graph, tensors: model.tensorInfos, samples: samples)
                 return try evaluator.evaluate(count: 1, jobs: 1) { _ in model }[0].get().accuracy
@@ -138,12 +141,13 @@ extension ComposeWork {
         let plan = try BatchPlan(counts: data.map(\.learning.count), batch: command.batch, seed: session.seed)
         let options = options(epochs: 5, rate: 5e-3, schedule: .constant, stepsPerEpoch: plan.stepsPerEpoch)
         let zeros = [Double](repeating: 0, count: problem.space.count)
-        let base = try problem.evaluations(zeros, data.map(\.validation)).map(\.accuracy)
+        let chooser = try chooser(problem)
+        let base = try chooser(zeros).map(\.accuracy)
         var cursor = BatchCursor(plan)
         let found = try learn("negate", problem, options) { number, values in
             try problem.step(values, parts(cursor.places(step: number), signs: [-1, 1]), loss: .crossEntropy)
         } evaluate: { _, values in
-            let now = try problem.evaluations(values, data.map(\.validation)).map(\.accuracy)
+            let now = try chooser(values).map(\.accuracy)
             let keeps = now[1] >= 0.95 * base[1]
             return RoundScore(
                 score: -now[0], isEligible: keeps, stops: !keeps, metrics: ["target": now[0], "control": now[1]])
@@ -157,7 +161,8 @@ extension ComposeWork {
         if command.baselines {
             let isotropic = try isotropicProblem()
             let scales = ScalingSearch.grid.map { [Double](repeating: -$0, count: set.tasks.count) }
-            let rows = try scales.map { try isotropic.evaluations($0, data.map(\.validation)).map(\.accuracy) }
+            let scaled = try self.chooser(isotropic)
+            let rows = try scales.map { try scaled($0).map(\.accuracy) }
             let best = ScalingSearch.bestNegation(
                 target: rows.map { $0[0] }, control: rows.map { $0[1] }, baseControl: base[1])
             let chosen = best.map { scales[$0] } ?? scales[0]
@@ -218,13 +223,14 @@ extension ComposeWork {
         _ options: CoefficientOptions
     ) throws -> CoefficientState {
         var cursor = BatchCursor(plan)
+        let chooser = try chooser(problem, statisticsOn: [samples])
         return try learn(label, problem, options) { number, values in
             let places = cursor.places(step: number)[0]
             let part = CompositionProblem<Float>.Part(
                 task: 0, samples: samples, places: places, weight: 1 / Double(places.count))
             return try problem.step(values, [part], loss: .crossEntropy)
         } evaluate: { _, values in
-            let found = try problem.evaluations(values, [data[0].validation])[0]
+            let found = try chooser(values)[0]
             return RoundScore(score: found.accuracy, metrics: ["accuracy": found.accuracy, "loss": found.loss])
         }
     }
@@ -235,14 +241,14 @@ extension ComposeWork {
         var report = report(["target"])
         let problem = try chosenProblem(&report)
         let samples = data[0].learning
-        let isSelected = !command.validation.isEmpty
-        let evaluate: ((Int, [Double]) throws -> RoundScore)? =
-            !isSelected
-            ? nil
-            : { _, values in
-                let found = try problem.evaluations(values, [data[0].validation])[0]
+        var evaluate: ((Int, [Double]) throws -> RoundScore)?
+        if !command.validation.isEmpty {
+            let chooser = try chooser(problem)
+            evaluate = { _, values in
+                let found = try chooser(values)[0]
                 return RoundScore(score: found.accuracy, metrics: ["accuracy": found.accuracy])
             }
+        }
         let found: CoefficientState
         if command.objective == .entropy {
             let plan = try BatchPlan(counts: [samples.count], batch: command.batch, seed: session.seed)

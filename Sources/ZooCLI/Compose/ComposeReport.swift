@@ -180,6 +180,8 @@ struct ComposeReport {
             session.note(
                 "target \(text(shown.0.first)) → \(text(shown.1.first)), control \(text(shown.0.last)) → "
                     + "\(text(shown.1.last))\(hasTest ? " on test data" : "")")
+        } else if best.mean == nil, best.validationMean == nil {
+            session.note("the data have no labels: nothing is scored")
         } else {
             session.note(
                 "accuracy \(text(isTest ? start.mean : start.validationMean)) → "

@@ -35,6 +35,25 @@ extension ComposeWork {
         }
     }
 
+    /// What coefficients are chosen by, on every column's validation data: `--statistics recompute` chooses among networks
+    /// with statistics made for them, as the result will have.
+    func chooser(
+        _ problem: CompositionProblem<Float>, statisticsOn sets: [Samples]? = nil
+    ) throws -> ([Double]) throws -> [Evaluation] {
+        let validation = data.map(\.validation)
+        guard command.statistics == .recompute else { return { try problem.evaluations($0, validation) } }
+        let tensors = set.source.tensorInfos, jobs = session.jobs
+        let statistics = try BatchNormStatistics.pooled(graph, tensors: tensors, on: sets ?? data.map(\.learning))
+        let evaluators = try validation.map { try Evaluator(graph, tensors: tensors, samples: $0) }
+        let parts = problem.space.parts > 1 ? partition : nil
+        return { values in
+            // Zeros are the base, which has statistics of its own.
+            guard values.contains(where: { $0 != 0 }) else { return try problem.evaluations(values, validation) }
+            let made = try statistics.recalibrated(model(values, problem.space.groups, parts))
+            return try evaluators.map { try $0.evaluate(count: 1, jobs: jobs) { _ in made }[0].get() }
+        }
+    }
+
     // MARK: Adapters
 
     /// Rows for the network of coefficients with each adapter that is asked for.
@@ -79,15 +98,23 @@ extension ComposeWork {
 }
 
 extension BatchNormStatistics {
+    /// The passes over the inputs of several data sets together.
+    ///
+    /// - Throws: `mismatch` when the network has no batch norm.
+    static func pooled(
+        _ graph: ArchitectureGraph, tensors: [TensorInfo], on sets: [Samples]
+    ) throws -> BatchNormStatistics {
+        let count = sets.reduce(0) { $0 + $1.count }
+        let inputs = Tensor(sets.flatMap(\.inputs), shape: Shape([count] + sets[0].inputShape))
+        return try BatchNormStatistics(graph, tensors: tensors, samples: try Samples(inputs: inputs, labels: nil))
+    }
+
     /// A network with its statistics computed on the inputs of several data sets together.
     ///
     /// - Throws: `mismatch` when it has none; what reading throws.
     static func recomputed(
         _ model: any TensorSource, _ graph: ArchitectureGraph, on sets: [Samples]
     ) throws -> StateDict {
-        let count = sets.reduce(0) { $0 + $1.count }
-        let inputs = Tensor(sets.flatMap(\.inputs), shape: Shape([count] + sets[0].inputShape))
-        let pooled = try Samples(inputs: inputs, labels: nil)
-        return try BatchNormStatistics(graph, tensors: model.tensorInfos, samples: pooled).recalibrated(model)
+        try pooled(graph, tensors: model.tensorInfos, on: sets).recalibrated(model)
     }
 }

@@ -16,6 +16,7 @@ struct DisentangleWork {
         self.command = command
         self.session = session
         set = try TaskSet(base: command.base, tasks: command.tasks, options: command.fitting, session: session)
+        try set.checkZeros(session)
         samples = try TaskData.open(
             command.data, names: set.names, validation: [], test: "none", labelled: false, session: session
         ).map(\.learning)

@@ -13,7 +13,16 @@ struct LearnedCoefficients {
     /// - Throws: `corrupt` naming what is wrong.
     init(_ path: String) throws {
         self.path = path
-        file = try ZooError.locate(path) { try CoefficientFile(json: JSONParser.parse(try Bytes(mapping: path))) }
+        let bytes = try Bytes(mapping: path)
+        file = try ZooError.locate(path) {
+            let json: JSONValue
+            do { json = try JSONParser.parse(bytes) } catch let error as ZooError {
+                throw ZooError(
+                    error.code, "no coefficient file: \(error.message)",
+                    hint: "'zoo compose … --coefficients FILE' writes them")
+            }
+            return try CoefficientFile(json: json)
+        }
     }
 
     /// Coefficients in the order of a set's tasks.

@@ -56,6 +56,7 @@ struct ScaleSearchWork {
         self.session = session
         grid = try command.grid.map { try NumberList.parse($0, option: "--grid") } ?? ScalingSearch.grid
         set = try TaskSet(base: command.base, tasks: command.tasks, options: command.fitting, session: session)
+        try set.checkZeros(session)
         let names = command.control == nil ? set.names : [set.names[0]]
         data = try TaskData.open(
             command.data, names: names, validation: [], test: command.test, session: session)

@@ -152,6 +152,36 @@ struct TaskSet {
     /// The operands in order.
     var operands: [TaskOperand] { tasks.map(\.operand) }
 
+    /// The places of tasks whose vector is zero: base + τ equals the base in every element.
+    func zeroPlaces() throws -> [Int] {
+        let learned = source.tensorInfos.filter(\.dtype.isFloatingPoint)
+        return try tasks.indices.filter { place in
+            var scales = [Double](repeating: 0, count: tasks.count)
+            scales[place] = 1
+            let moved = DisplacedModel(base: source, operands: operands, scales: scales)
+            return try learned.allSatisfy { info in
+                try Cancellation.check()
+                return try moved.tensor(named: info.name).doubles() == source.tensor(named: info.name).doubles()
+            }
+        }
+    }
+
+    /// Warns of each task whose vector is zero.
+    ///
+    /// - Throws: `mismatch` when all are.
+    func checkZeros(_ session: Session) throws {
+        let zeros = try zeroPlaces()
+        guard zeros.count < tasks.count else { throw Self.allZero }
+        for place in zeros {
+            session.warn("the task vector of \(tasks[place].name) is zero: the network equals the base")
+        }
+    }
+
+    /// Nothing was learned by any task.
+    static var allZero: ZooError {
+        ZooError(.mismatch, "every task vector is zero: the tasks equal the base", hint: "name fine-tuned networks")
+    }
+
     /// Names in order.
     var names: [String] { tasks.map(\.name) }
 

@@ -35,11 +35,19 @@ struct VectorWriting {
         try write(
             vector, metadata: TaskVectorMetadata.make(base: digests.0, fineTuned: digests.1, made: "task vector"))
         try noteFlushed(vector, source, other)
+        if try isZero(vector) { session.warn("the task vector is zero: \(tuned.label) equals \(base.label)") }
         try DerivedModel(
             path: path, role: "task-vector",
             parents: [.init(checkpoint: base, coefficient: -1), .init(checkpoint: tuned, coefficient: 1)]
         ).record(session)
         try report(made: "task vector", [(base.label, -1), (tuned.label, 1)], vector.tensorInfos, base: digests.0)
+    }
+
+    private func isZero(_ vector: TaskVectorDifference) throws -> Bool {
+        try vector.tensorInfos.allSatisfy { info in
+            try Cancellation.check()
+            return try vector.tensor(named: info.name).doubles().allSatisfy { $0 == 0 }
+        }
     }
 
     /// Half precision turns small differences into zeros: said, not hidden.

@@ -138,11 +138,12 @@ struct TaskVectorPairing {
         let has = Set(base.map(\.name))
         let extra = other.map(\.name).filter { !has.contains($0) }
         if !missing.isEmpty {
-            let text = "lacks \(missing.count) tensors: \(Self.list(missing))"
+            let text = "lacks \(missing.count) \(missing.count == 1 ? "tensor" : "tensors"): \(Self.list(missing))"
             if ignoresMissing { notes.append("\(names.fineTuned) \(text)") } else { faults.append(text) }
         }
         if !extra.isEmpty {
-            let text = "has \(extra.count) tensors that \(names.base) lacks: \(Self.list(extra))"
+            let noun = extra.count == 1 ? "tensor" : "tensors"
+            let text = "has \(extra.count) \(noun) that \(names.base) lacks: \(Self.list(extra))"
             if ignoresExtra { notes.append("\(names.fineTuned) \(text)") } else { faults.append(text) }
         }
         guard faults.isEmpty else {
