@@ -159,11 +159,6 @@ import ZooTestSupport
             ? "has 10 positions, images of this size make \(tokens)"
             : "has 10 positions, \(tokens) are needed"
         #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
-        #expect(throws: ZooError.self) {
-            try ArchitectureResolver().choose(
-                ArchitectureRequest(
-                    tensors: oracle.source.tensorInfos, inputShape: [input[1], side, side], config: oracle.config))
-        }
     }
 
     /// Texts may be shorter than the table of positions, and not longer.

@@ -97,6 +97,12 @@ import ZooTensor
         #expect(difference(try TinyEncoder(source: plain.state).vectors(), before) > 1e-4)
     }
 
+    @Test func rareBurstsAreNoMean() {
+        // One token in 24 gives 24, all others 0: the mean of 1 is what no token gives. The second always gives about -0.1.
+        let means = StructuredPruning.steadyMeans([1, -0.1, 0], squares: [24, 0.011, 0])
+        #expect(means == [0, -0.1, 0])
+    }
+
     @Test func lowestUnitsGo() {
         let scores = [[3.0, 1, 2, 4], [0.1, 0.2, 0.3, 0.4]]
         #expect(StructuredPruning.kept(scores, share: 0.25, isGlobal: false) == [[0, 2, 3], [1, 2, 3]])

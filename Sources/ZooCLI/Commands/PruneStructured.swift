@@ -38,7 +38,7 @@ package struct PruneStructured: ZooCommand {
     @Flag(name: .customLong("global"), help: "One threshold for all layers; each keeps at least a quarter.")
     package var isGlobal = false
 
-    @Flag(help: "Do not add the mean of removed units to biases.")
+    @Flag(help: "Do not add the means of removed units that spread less than their mean to biases.")
     package var uncompensated = false
 
     @Option(help: ArgumentHelp("The network, when it is no longer where it was scored.", valueName: "checkpoint"))

@@ -63,20 +63,24 @@ struct StructuredWork {
                 return try zip(folder.values("fisher", .domain, of: name), folder.values("fisher", .general, of: name))
                     .map { Double($0) + Double($1) }
             },
-            inputSquares: { matrix in
-                try zip(
-                    folder.values("input_square", .domain, of: matrix.name),
-                    folder.values("input_square", .general, of: matrix.name)
-                ).map { (Double($0) + Double($1)) / 2 }
-            }, seed: session.seed)
+            inputSquares: squares, seed: session.seed)
     }
 
-    /// The mean inputs over both sides; nil for convolutions, whose inputs are not kept.
+    /// The mean squares of inputs over both sides.
+    private func squares(_ matrix: CandidateMatrix) throws -> [Double] {
+        try both("input_square", matrix)
+    }
+
+    /// The mean inputs over both sides, where they tell what an input is; nil for convolutions, whose inputs are not kept.
     private func means(_ matrix: CandidateMatrix) throws -> [Double]? {
         guard matrix.shape.rank == 2 else { return nil }
-        return try zip(
-            scored.folder.values("input_mean", .domain, of: matrix.name),
-            scored.folder.values("input_mean", .general, of: matrix.name)
+        return StructuredPruning.steadyMeans(try both("input_mean", matrix), squares: try squares(matrix))
+    }
+
+    private func both(_ statistic: String, _ matrix: CandidateMatrix) throws -> [Double] {
+        try zip(
+            scored.folder.values(statistic, .domain, of: matrix.name),
+            scored.folder.values(statistic, .general, of: matrix.name)
         ).map { (Double($0) + Double($1)) / 2 }
     }
 }

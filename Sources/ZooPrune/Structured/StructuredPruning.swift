@@ -159,6 +159,18 @@ public struct StructuredPruning {
         return gone.map { own in own.indices.filter { !own[$0] } }
     }
 
+    /// Means that stand for what an input is: zero where the input spreads more than its mean (σ > |mean|).
+    ///
+    /// Some neurons of encoders are silent but for one kind of token, where they are huge. Their mean on every token drowns
+    /// all texts in one direction, which is far worse than to lose them.
+    ///
+    /// - Parameters:
+    ///   - means: the mean of each input.
+    ///   - squares: the mean of its square.
+    public static func steadyMeans(_ means: [Double], squares: [Double]) -> [Double] {
+        zip(means, squares).map { mean, square in square <= 2 * mean * mean ? mean : 0 }
+    }
+
     /// The network without the units that do not stay.
     ///
     /// - Parameters:
