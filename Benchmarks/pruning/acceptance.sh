@@ -1,6 +1,6 @@
 #!/bin/sh
 # The acceptance table of pruning on the real all-MiniLM-L6-v2: three calibration seeds, 70 % and 50 % of the MLP weights,
-# retrieval on items that no calibration saw. docs/pruning.md holds what it printed.
+# retrieval on items that no calibration saw. docs/pruning-evaluation.md holds what it printed.
 #
 #   scripts/fetch-minilm.sh && Benchmarks/pruning/fetch_data.sh
 #   Benchmarks/pruning/acceptance.sh [OUT]          # about an hour on two cores; goes on where it stopped
