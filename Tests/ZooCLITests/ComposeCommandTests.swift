@@ -242,11 +242,41 @@ import ZooTestSupport
         #expect(negated["scale"]?.double ?? 1 < 0)
     }
 
+    @Test func forgettingKeepsTheControl() throws {
+        let bench = try Workbench()
+        let negate = [
+            "compose", base, task("dim"), "--data", data + ":dim.val", "--control", data + ":clean.val", "--steps",
+            "60",
+            "--rate", "2e-2", "--batch", "32", "--evaluate-every", "5", "--seed", "3",
+        ]
+        func row(_ report: JSONValue, _ name: String) throws -> (target: Double, control: Double) {
+            let found = report["methods"]?.array?.first { $0["method"]?.string == name }
+            let scores = try #require(found?["validation"])
+            return (try #require(scores["dim"]?.double), try #require(scores["control"]?.double))
+        }
+        var coefficients: [JSONValue?] = []
+        for weight in ["1", "3"] {
+            let report = try bench.json(negate + ["--control-weight", weight])
+            let before = try row(report, "pre-trained"), after = try row(report, "aTLAS")
+            #expect(after.target < before.target && after.control >= 0.95 * before.control, "weight \(weight)")
+            coefficients.append(report["coefficients"])
+        }
+        #expect(coefficients[0] != nil && coefficients[0] != coefficients[1])
+        // The weight that the paper has is the default.
+        #expect(try bench.json(negate)["coefficients"] == coefficients[0])
+        for wrong in [quick + ["--control-weight", "2"], negate + ["--control-weight", "0"]] {
+            let run = try bench.zoo(wrong)
+            #expect(run.status == 64 && run.errors.contains("--control-weight"), "\(run.errors)")
+        }
+    }
+
     @Test func cosinesAndDisentanglement() throws {
         let bench = try Workbench()
         let picture = bench.file("cosines.png")
         let stats = try bench.json(
             "task-vector", "stats", base, task("dim"), "again=" + task("dim"), task("invert"), "--figure", picture)
+        let told = try bench.zoo("task-vector", "stats", base, task("dim"), "a=" + task("dim"), "b=" + task("dim"))
+        #expect(told.errors.contains("large cosines: dim and a 1, dim and b 1, a and b 1;"), "\(told.errors)")
         let cosines = try #require(stats["cosines"]?.array)
         #expect(abs((cosines[0].array?[1].double ?? 0) - 1) < 1e-12)
         #expect(abs(cosines[0].array?[2].double ?? 1) < 0.1)

@@ -127,6 +127,7 @@ import ZooTestSupport
         for (number, options) in [
             ["--ffn", "0.25"], ["--ffn", "0.5", "--by", "activation", "--global"], ["--heads", "0.25"],
             ["--ffn", "0.25", "--heads", "0.5", "--by", "magnitude", "--uncompensated"],
+            ["--ffn", "0.25", "--by", "obd"], ["--ffn", "0.25", "--heads", "0.5", "--side", "domain"],
         ].enumerated() {
             let to = bench.file("small\(number)")
             let report = try bench.json(["prune", "structured", bench.file("scores"), "--to", to] + options)
@@ -253,12 +254,18 @@ import ZooTestSupport
         let dense = try vectors(bench, desk.model)
         for (kind, share) in [("--ffn", "0.25"), ("--heads", "0.5")] {
             let to = bench.file("small" + kind)
-            let report = try bench.json("prune", "structured", bench.file("scores"), kind, share, "--to", to)
+            let report = try bench.json(
+                "prune", "structured", bench.file("scores"), kind, share, "--by", "obd", "--to", to)
             // Without biases there is nothing to add a mean to; that is told.
             let left = report["not_compensated"]?.array?.count
             #expect(left == (name == "llama-bias" ? 0 : 2), "\(kind)")
             let found = try vectors(bench, to)
             #expect(found.count == dense.count && difference(found, dense) > 0)
+            // Refitting needs no bias.
+            let refitted = bench.file("fit" + kind)
+            let fit = try bench.json("prune", "structured", bench.file("scores"), kind, share, "--to", refitted)
+            #expect(fit["by"]?.string == "anchored" && fit["kept_weights"] == report["kept_weights"])
+            #expect(difference(try vectors(bench, refitted), dense) > 0)
         }
         let rows = try bench.zoo(
             "prune", "evaluate", desk.model, bench.file("wanda"), bench.file("small--ffn"), "--retrieval", desk.domain)
@@ -334,7 +341,12 @@ import ZooTestSupport
         try fails(
             ["prune", "mask", to, "--sparsity", "0.5", "--to", desk.model, "--replace"], "is the network itself",
             status: 64)
-        try fails(["prune", "structured", to, "--channels", "0.5", "--to", bench.file("m")], "no channels")
+        func structured(_ more: String...) -> [String] { ["prune", "structured", to, "--to", bench.file("m")] + more }
+        try fails(structured("--channels", "0.5"), "no channels")
+        try fails(structured("--channels", "0.5", "--by", "anchored"), "take obd", status: 64)
+        try fails(structured("--ffn", "0.5", "--by", "anchored", "--global"), "layer by layer", status: 64)
+        try fails(structured("--ffn", "0.5", "--uncompensated"), "refits", status: 64)
+        try fails(structured("--ffn", "0.5", "--by", "obd", "--side", "domain"), "both sides", status: 64)
         #expect(!FileManager.default.fileExists(atPath: bench.file("m")))
     }
 }

@@ -82,6 +82,12 @@ package struct ComposeLearn: ZooCommand {
     @Option(help: ArgumentHelp("negation: data on which accuracy must be kept.", valueName: "data"))
     package var control: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "negation: what the loss on the control data counts, the target's being one; above one, learning stays "
+                + "near the limit for longer.", valueName: "w"))
+    package var controlWeight: Double = 1
+
     @Option(help: ArgumentHelp("What is minimised: supervised, entropy or ufm.", valueName: "loss"))
     package var objective: Objective = .supervised
 
@@ -247,6 +253,10 @@ package struct ComposeLearn: ZooCommand {
         if objective != .supervised, kind != .adaptation {
             throw ValidationError("--objective \(objective.rawValue) is for adaptation.")
         }
+        if !(controlWeight > 0 && controlWeight.isFinite) {
+            throw ValidationError("--control-weight takes a number above zero.")
+        }
+        if kind != .negation, controlWeight != 1 { throw ValidationError("--control-weight is for negation.") }
         if kind != .negation, control != nil { throw ValidationError("--control is for negation.") }
         if kind != .fewshot, shots != nil { throw ValidationError("--shots are for fewshot.") }
         if select == .features, budget != nil, taskData == nil {

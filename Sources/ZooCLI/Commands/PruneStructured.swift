@@ -8,8 +8,10 @@ package struct PruneStructured: ZooCommand {
         commandName: "structured",
         abstract: "Remove whole neurons, attention heads or channels: a smaller file and a faster network.",
         discussion: """
-            What removed units gave on average over the calibration data is added to the bias of the layer that read \
-            them. With the same share in every layer the folder's config.json has the new feed-forward size and loads \
+            Of neurons and heads, one after another goes whose part the others can take over best, judged on the \
+            calibration data of the scores; the layer that read them is refitted to give what it gave in the unpruned \
+            network (--by anchored). The other values judge each unit alone; what removed units gave on average is \
+            then added to the bias of the layer that read them. With the same share in every layer the folder's config.json has the new feed-forward size and loads \
             in transformers as it is; after heads were removed, or with --global, it has the sizes of every layer, \
             which this tool reads.
 
@@ -32,8 +34,15 @@ package struct PruneStructured: ZooCommand {
         help: ArgumentHelp("Share of the channels to remove, of networks without attention.", valueName: "share"))
     package var channels: Double = 0
 
-    @Option(help: "What units are worth: obd, magnitude, activation, random.")
-    package var by: StructuredPruning.Score = .obd
+    @Option(
+        help: """
+            What units are worth: anchored, obd, magnitude, activation, random. Default: anchored; for channels and with \
+            --global obd.
+            """)
+    package var by: StructuredPruning.Score?
+
+    @Option(help: "Calibration data that anchored reads: domain, general, both. Default: both.")
+    package var side: PruneSettings.Side?
 
     @Flag(name: .customLong("global"), help: "One threshold for all layers; each keeps at least a quarter.")
     package var isGlobal = false
@@ -55,6 +64,9 @@ package struct PruneStructured: ZooCommand {
 
     package init() {}
 
+    /// How units are valued.
+    package var score: StructuredPruning.Score { by ?? (channels > 0 || isGlobal ? .obd : .anchored) }
+
     package var outputPath: String? { output.output }
 
     package func validate() throws {
@@ -63,6 +75,17 @@ package struct PruneStructured: ZooCommand {
         }
         if ffn == 0, heads == 0, channels == 0 {
             throw ValidationError("Give a share with --ffn, --heads or --channels.")
+        }
+        if score == .anchored {
+            if channels > 0 {
+                throw ValidationError("--by anchored refits readers of neurons and heads; take obd for --channels.")
+            }
+            if isGlobal {
+                throw ValidationError("--by anchored goes layer by layer and has no threshold for --global; take obd.")
+            }
+            if uncompensated { throw ValidationError("--by anchored refits what is left; --uncompensated needs --by.") }
+        } else if side != nil {
+            throw ValidationError("--side is for --by anchored; \(score.rawValue) reads both sides.")
         }
     }
 

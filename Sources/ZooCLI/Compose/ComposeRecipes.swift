@@ -145,7 +145,8 @@ extension ComposeWork {
         let base = try chooser(zeros).map(\.accuracy)
         var cursor = BatchCursor(plan)
         let found = try learn("negate", problem, options) { number, values in
-            try problem.step(values, parts(cursor.places(step: number), signs: [-1, 1]), loss: .crossEntropy)
+            try problem.step(
+                values, parts(cursor.places(step: number), signs: [-1, command.controlWeight]), loss: .crossEntropy)
         } evaluate: { _, values in
             let now = try chooser(values).map(\.accuracy)
             let keeps = now[1] >= 0.95 * base[1]

@@ -129,7 +129,8 @@ struct ComposeWork {
         return JSONObject([
             ("base", .string(set.digest)), ("tasks", .array(set.tasks.map { .string($0.name + " " + $0.digest) })),
             ("data", .array(sets.map { .string($0) })), ("graph", text(graph.hashText)), ("groups", text(groups.names)),
-            ("recipe", text(command.kind.rawValue)), ("objective", text(command.objective.rawValue)),
+            ("recipe", text((command.kind.rawValue, command.controlWeight))),
+            ("objective", text(command.objective.rawValue)),
             ("shots", text(command.shots ?? "")), ("repeats", text(command.repeats)),
             ("partitions", text((command.partitions, command.sharedByShape))),
             ("heads", text((command.ownHeads, command.keep, command.statistics.rawValue))),

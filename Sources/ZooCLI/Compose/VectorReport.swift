@@ -82,23 +82,34 @@ struct VectorReport {
             ], title: "Cosines of task vectors")
     }
 
-    /// Says what stands in the way of adding.
+    /// Says what stands in the way of adding: a line each for zeros, long vectors and like vectors, however many.
     func warn(_ session: Session) {
-        for (vector, name) in set.names.enumerated() {
-            if geometry.norms[vector] == 0 {
-                session.warn("the task vector of \(name) is zero: the network equals the base")
-            } else if relative(vector) > Self.largeNorm {
-                session.warn(
-                    "\(name) moved far: ‖τ‖/‖θ₀‖ is \(Quantity.significant(relative(vector), digits: 2)), "
-                        + "vectors add well below \(Self.largeNorm)")
-            }
+        let far = set.names.indices.filter { relative($0) > Self.largeNorm }
+            .sorted { (relative($1), $0) < (relative($0), $1) }
+        for vector in set.names.indices where geometry.norms[vector] == 0 {
+            session.warn("the task vector of \(set.names[vector]) is zero: the network equals the base")
         }
-        for (a, row) in geometry.cosines.enumerated() {
-            for (b, value) in row.enumerated() where b > a && abs(value) > Self.largeCosine {
-                session.warn(
-                    "\(set.names[a]) and \(set.names[b]) have cosine \(Quantity.significant(value, digits: 2)); "
-                        + "vectors add well below \(Self.largeCosine)")
-            }
+        if !far.isEmpty {
+            let named = Self.list(far.map { "\(set.names[$0]) \(Quantity.significant(relative($0), digits: 2))" })
+            session.warn("moved far, ‖τ‖/‖θ₀‖: \(named); vectors add well below \(Self.largeNorm)")
         }
+        let alike = geometry.cosines.enumerated().flatMap { a, row in
+            row.enumerated().filter { b, value in b > a && abs(value) > Self.largeCosine }
+                .map { b, value in (a: a, b: b, cosine: value) }
+        }
+        .sorted { (abs($1.cosine), $0.a, $0.b) < (abs($0.cosine), $1.a, $1.b) }
+        if !alike.isEmpty {
+            let named = Self.list(
+                alike.map {
+                    "\(set.names[$0.a]) and \(set.names[$0.b]) \(Quantity.significant($0.cosine, digits: 2))"
+                })
+            session.warn("large cosines: \(named); vectors add well below \(Self.largeCosine)")
+        }
+    }
+
+    /// The first three, and how many more there are.
+    private static func list(_ parts: [String]) -> String {
+        let rest = parts.count - 3
+        return parts.prefix(3).joined(separator: ", ") + (rest > 0 ? " and \(Quantity.count(rest)) more" : "")
     }
 }

@@ -138,7 +138,8 @@ package struct DataSource: Sendable {
         guard labelled, samples.labels.isEmpty else { return samples }
         throw ZooError(
             .notFound, "\(dataset.name): there are no labels for the split '\(split)'",
-            hint: "name the tensor or column with --labels")
+            hint: "samples need labels here; a manifest, or --labels where a command has it, names the tensor or column"
+        )
     }
 
     /// What was found and what is done to the numbers, in words; nil when there is nothing to say.

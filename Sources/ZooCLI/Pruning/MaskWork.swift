@@ -102,32 +102,19 @@ struct MaskWork {
 
     /// Layer by layer, on the data of the scores.
     private func layered(_ method: any LayerwiseMethod) throws -> Result {
-        let calibration = try scored.folder.calibration()
-        let sides = (command.side ?? .domain).sides
-        let data: LayerwisePass.Data
-        if !calibration.triplets.isEmpty {
-            let texts = sides.flatMap { calibration.triplets[$0] ?? [] }.flatMap(\.texts)
-            let limit = scored.folder.json["data"]?["maximum_length"]?.int ?? 512
-            data = .texts(texts, maximumLength: limit)
-        } else {
-            let samples = sides.compactMap { calibration.samples[$0] }
-            guard let first = samples.first else { throw ZooError(.corrupt, "\(command.scores) holds no data") }
-            let inputs = samples.flatMap(\.inputs), count = samples.reduce(0) { $0 + $1.count }
-            data = .samples(
-                try Samples(inputs: Tensor(inputs, shape: Shape([count] + first.inputShape)), labels: nil))
-        }
         let source = scored.network.source
         let weights = try ModelWeights(scored.network.graph, source: source)
-        let pass = try LayerwisePass(
-            scored.network.graph, tensors: source.tensorInfos, weights: weights,
-            original: type(of: method).needsAnchors ? ModelWeights(scored.network.graph, source: source) : nil,
-            matrices: matrices, data: data)
+        let pass = try scored.layerwisePass(
+            over: weights, matrices, sides: (command.side ?? .domain).sides, anchored: type(of: method).needsAnchors)
         let progress = session.progress(type(of: method).name, total: matrices.count, unit: .items("matrices"))
         var pruned: [String: [Bool]] = [:]
         try pass.run(
             needsGram: type(of: method).needsGram, needsAnchors: type(of: method).needsAnchors, jobs: session.jobs
         ) { matrix, inputs in
-            pruned[matrix.name] = try prune(matrix, inputs, weights, method)
+            var layer = try weights.problem(
+                matrix, inputs, sparsity: sparsity, group: group, jobs: session.jobs)
+            try method.prune(&layer)
+            pruned[matrix.name] = try weights.take(layer)
             progress.advance()
         }
         progress.finish()
@@ -135,31 +122,6 @@ struct MaskWork {
         return Result(
             mask: mask, state: try MaskedSource(weights.state(over: source), mask: mask), report: JSONObject(),
             isLayerwise: true)
-    }
-
-    private func prune(
-        _ matrix: CandidateMatrix, _ inputs: LayerInputs, _ weights: ModelWeights, _ method: any LayerwiseMethod
-    ) throws -> [Bool] {
-        let memory = try weights.memory(of: matrix.name)
-        var layer = LayerProblem(
-            matrix,
-            weights: (0..<matrix.rows).flatMap { row in
-                (0..<matrix.columns).map { Double(memory[matrix.index(row, $0)]) }
-            }, inputs: inputs, sparsity: sparsity, group: group)
-        layer.jobs = session.jobs
-        let bias = try matrix.bias.map { try weights.memory(of: $0) }
-        layer.bias = bias.map { $0.map(Double.init) }
-        try method.prune(&layer)
-        if let bias, let changed = layer.bias { for row in bias.indices { bias[row] = Float(changed[row]) } }
-        var pruned = [Bool](repeating: false, count: matrix.count)
-        for row in 0..<matrix.rows {
-            for column in 0..<matrix.columns {
-                let place = row * matrix.columns + column, target = matrix.index(row, column)
-                pruned[target] = layer.pruned[place]
-                memory[target] = layer.pruned[place] ? 0 : Float(layer.weights[place])
-            }
-        }
-        return pruned
     }
 }
 

@@ -18,12 +18,41 @@ struct StructuredWork {
         pruning = try StructuredPruning(scored.network.graph, tensors: scored.network.source.tensorInfos)
     }
 
+    /// Units that stay, by layer.
+    typealias Kept = [(layer: StructuredPruning.Layer, units: [Int])]
+
     func run() throws -> StructuredReport {
-        var kept: [(layer: StructuredPruning.Layer, units: [Int])] = []
+        let chosen = try layers()
+        let kept: Kept, state: StateDict
+        var uncompensated: [String] = []
+        if command.score == .anchored {
+            let fitted = try self.fitted(chosen)
+            kept = fitted.kept
+            state = try pruning.remove(from: fitted.state, kept).state
+        } else {
+            kept = try valued(chosen)
+            let compensation: ((CandidateMatrix) throws -> [Double]?)? = command.uncompensated ? nil : means
+            let made = try pruning.remove(from: scored.network.source, kept, inputMeans: compensation)
+            state = made.state
+            if !command.uncompensated { uncompensated = made.uncompensated }
+        }
+        let report = StructuredReport(
+            command: command, scored: scored, kept: kept, state: state, uncompensated: uncompensated,
+            seed: session.seed)
+        // The smaller network must fit its graph before anything is written.
+        try report.check()
+        try scored.network.write(
+            state, to: command.to, mask: nil, config: report.config(), json: report.json, replacing: command.replace,
+            session: session)
+        return report
+    }
+
+    /// The layers that lose units, with their shares.
+    private func layers() throws -> [(layers: [StructuredPruning.Layer], share: Double)] {
         let shares: [(StructuredPruning.Kind, Double, String)] = [
             (.neuron, command.ffn, "ffn"), (.head, command.heads, "heads"), (.channel, command.channels, "channels"),
         ]
-        for (kind, share, option) in shares where share > 0 {
+        return try shares.filter { $0.1 > 0 }.map { kind, share, option in
             let layers = pruning.layers.filter { $0.kind == kind }
             guard !layers.isEmpty else {
                 throw ZooError(
@@ -32,27 +61,71 @@ struct StructuredWork {
                         + "can be removed one by one",
                     hint: "packed projections of queries, keys and values keep their heads")
             }
+            return (layers, share)
+        }
+    }
+
+    /// Units by what each is worth alone.
+    private func valued(_ chosen: [(layers: [StructuredPruning.Layer], share: Double)]) throws -> Kept {
+        try chosen.flatMap { layers, share in
             let scores = try layers.map { try self.scores(of: $0) }
             let units = StructuredPruning.kept(scores, share: share, isGlobal: command.isGlobal)
-            kept += zip(layers, units).map { ($0, $1) }
+            return zip(layers, units).map { ($0, $1) }
         }
-        let compensation: ((CandidateMatrix) throws -> [Double]?)? = command.uncompensated ? nil : means
-        let made = try pruning.remove(from: scored.network.source, kept, inputMeans: compensation)
-        let report = StructuredReport(
-            command: command, scored: scored, kept: kept, state: made.state,
-            uncompensated: command.uncompensated ? [] : made.uncompensated, seed: session.seed)
-        // The smaller network must fit its graph before anything is written.
-        try report.check()
-        try scored.network.write(
-            made.state, to: command.to, mask: nil, config: report.config(), json: report.json,
-            replacing: command.replace, session: session)
-        return report
+    }
+
+    /// Units by what the others cannot make up for, layer by layer, and the network refitted without them.
+    private func fitted(
+        _ chosen: [(layers: [StructuredPruning.Layer], share: Double)]
+    ) throws -> (kept: Kept, state: StateDict) {
+        var readers: [String: (layer: StructuredPruning.Layer, blockLength: Int, share: Double)] = [:]
+        var matrices: [CandidateMatrix] = []
+        for (layers, share) in chosen {
+            for layer in layers {
+                guard layer.readers.count == 1, let reader = layer.readers.first,
+                    let axis = layer.space.axes.first(where: { $0.tensor == reader.name })
+                else {
+                    throw ZooError(
+                        .unsupported,
+                        "the \(layer.kind.rawValue)s of '\(layer.name)' are read by \(layer.readers.count) layers; "
+                            + "anchored refits one",
+                        hint: "use --by obd")
+                }
+                readers[reader.name] = (layer, axis.blockLength, share)
+                matrices.append(reader)
+            }
+        }
+        let source = scored.network.source
+        let weights = try ModelWeights(scored.network.graph, source: source)
+        let pass = try scored.layerwisePass(
+            over: weights, matrices, sides: (command.side ?? .both).sides, anchored: true)
+        let progress = session.progress("anchored", total: matrices.count, unit: .items("layers"))
+        var units: [String: [Int]] = [:]
+        try pass.run(needsGram: false, needsAnchors: true, jobs: session.jobs) { matrix, inputs in
+            guard let reader = readers[matrix.name] else { return }
+            var problem = try weights.problem(
+                matrix, inputs, sparsity: reader.share, group: .tensor, jobs: session.jobs)
+            units[reader.layer.name] = try problem.removeUnits(
+                share: reader.share, blockLength: reader.blockLength, damping: PruneSettings().damping)
+            try weights.take(problem)
+            progress.advance()
+        }
+        progress.finish()
+        let kept: Kept = try chosen.flatMap { layers, _ in
+            try layers.map { layer in
+                guard let found = units[layer.name] else {
+                    throw ZooError(.internal, "'\(layer.name)' was not visited")
+                }
+                return (layer, found)
+            }
+        }
+        return (kept, try weights.state(over: source))
     }
 
     private func scores(of layer: StructuredPruning.Layer) throws -> [Double] {
         let source = scored.network.source, folder = scored.folder
         return try pruning.scores(
-            of: layer, by: command.by, weights: { try source.tensor(named: $0).floats() },
+            of: layer, by: command.score, weights: { try source.tensor(named: $0).floats() },
             shape: { try source.tensor(named: $0).shape },
             fisher: { name in
                 guard folder.covers(name) else {
@@ -165,8 +238,9 @@ struct StructuredReport {
             ("tool", .string("zoo \(ZooVersion.string)")), ("model", .string(scored.network.label)),
             ("model_digest", scored.folder.json["model_digest"] ?? .null), ("scores", .string(command.scores)),
             ("data", scored.folder.json["data"] ?? .null), ("method", "structured"),
-            ("by", .string(command.by.rawValue)),
+            ("by", .string(command.score.rawValue)),
             ("ffn", .double(command.ffn)), ("heads", .double(command.heads)), ("channels", .double(command.channels)),
+            ("side", command.score == .anchored ? .string((command.side ?? .both).rawValue) : .null),
             ("global", .bool(command.isGlobal)), ("compensated", .bool(!command.uncompensated)),
             ("not_compensated", .array(uncompensated.map { .string($0) })), ("seed", .int(Int64(bitPattern: seed))),
             ("model_weights", .int(Int64(before))), ("kept_weights", .int(Int64(after))),

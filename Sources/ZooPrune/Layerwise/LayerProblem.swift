@@ -68,6 +68,36 @@ public struct LayerProblem: Sendable {
     var plain: CandidateMatrix { CandidateMatrix(plain: matrix) }
 }
 
+extension LayerProblem {
+    /// H and G of min Σ ω |y − W x − b|² + λ |W − W₀|² over W, with b free where the layer has a bias: the minimum is G H⁻¹.
+    ///
+    /// - Parameter damping: λ over the mean of the diagonal.
+    /// - Throws: `mismatch` when no data reach the layer.
+    func leastSquares(_ anchors: LayerAnchors, damping: Double) throws -> (hessian: [Double], targets: [Double]) {
+        let rows = matrix.rows, columns = matrix.columns
+        if let bias, bias.count != rows {
+            throw ZooError(.internal, "'\(matrix.name)' has \(rows) outputs and \(bias.count) biases")
+        }
+        var (hessian, targets) = try anchors.covariances(center: bias != nil)
+        let trace = (0..<columns).reduce(0) { $0 + hessian[$1 * columns + $1] }
+        // An input that never changes has no spread; without the floor its weight would be free.
+        let extra = max(damping * trace / Double(columns), 1e-12)
+        for column in 0..<columns { hessian[column * columns + column] += extra }
+        for place in targets.indices { targets[place] += extra * weights[place] }
+        return (hessian, targets)
+    }
+
+    /// The bias that goes with the weights as they are: the mean of y − W x. Nothing for a layer without one.
+    mutating func refitBias(_ anchors: LayerAnchors) {
+        guard bias != nil else { return }
+        let columns = matrix.columns
+        bias = (0..<matrix.rows).map { row in
+            let carried = (0..<columns).reduce(0) { $0 + weights[row * columns + $1] * anchors.inputs[$1] }
+            return (anchors.outputs[row] - carried) / anchors.weight
+        }
+    }
+}
+
 extension CandidateMatrix {
     /// The same matrix stored row by row.
     init(plain matrix: CandidateMatrix) {

@@ -46,15 +46,7 @@ public struct Anchored: LayerwiseMethod {
                 hint: "use --layers mlp, or --method sparsegpt")
         }
         let rows = layer.matrix.rows, columns = layer.matrix.columns
-        var (hessian, targets) = try anchors.covariances(center: layer.bias != nil)
-        let trace = (0..<columns).reduce(0) { $0 + hessian[$1 * columns + $1] }
-        // An input that never changes has no spread; without the floor its weight would be free.
-        let extra = max(settings.damping * trace / Double(columns), 1e-12)
-        for column in 0..<columns { hessian[column * columns + column] += extra }
-        for place in targets.indices { targets[place] += extra * layer.weights[place] }
-        if let bias = layer.bias, bias.count != rows {
-            throw ZooError(.internal, "'\(layer.matrix.name)' has \(rows) outputs and \(bias.count) biases")
-        }
+        let (hessian, targets) = try layer.leastSquares(anchors, damping: settings.damping)
         let wereZero = layer.weights.map { $0 == 0 }
         let plain = layer.plain, sparsity = layer.sparsity, group = layer.group
         let problem = SparseLeastSquares(
@@ -69,10 +61,6 @@ public struct Anchored: LayerwiseMethod {
         }
         layer.weights = found.weights
         layer.pruned = found.pruned
-        guard layer.bias != nil else { return }
-        layer.bias = (0..<rows).map { row in
-            let carried = (0..<columns).reduce(0) { $0 + found.weights[row * columns + $1] * anchors.inputs[$1] }
-            return (anchors.outputs[row] - carried) / anchors.weight
-        }
+        layer.refitBias(anchors)
     }
 }

@@ -6,6 +6,8 @@ import ZooTensor
 public struct StructuredPruning {
     /// How units are valued; the lowest go.
     public enum Score: String, Sendable, Hashable, CaseIterable {
+        /// What the units that stay cannot make up for, found layer by layer (`UnitElimination`), and the reader refitted.
+        case anchored
         /// Σ (F_dom + F_gen) θ² over all weights of a unit.
         case obd
         /// Σ θ².
@@ -80,13 +82,18 @@ public struct StructuredPruning {
     /// The value of every unit of a layer.
     ///
     /// - Parameter fisher: the sum of both sides' Fisher values of a tensor; nil where there are none.
-    /// - Throws: `notFound` for statistics that were not kept; `unsupported` for what convolutions give.
+    /// - Throws: `notFound` for statistics that were not kept; `unsupported` for what convolutions give and for
+    ///   `anchored`.
     public func scores(
         of layer: Layer, by score: Score, weights: (String) throws -> [Float], shape: (String) throws -> Shape,
         fisher: (String) throws -> [Double], inputSquares: (CandidateMatrix) throws -> [Double], seed: UInt64
     ) throws -> [Double] {
         var total = [Double](repeating: 0, count: layer.space.unitCount)
         switch score {
+        case .anchored:
+            throw ZooError(
+                .unsupported, "anchored removes one unit after another and has no scores of single units",
+                hint: "use UnitElimination")
         case .random:
             var generator = SeededGenerator(seed: seed)
             for byte in layer.name.utf8 { generator = SeededGenerator(seed: generator.next() ^ UInt64(byte)) }
