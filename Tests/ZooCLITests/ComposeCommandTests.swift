@@ -109,6 +109,44 @@ import ZooTestSupport
         #expect(plain.status == 64 && plain.errors.contains("no batch norm"), "\(plain.errors)")
     }
 
+    /// Task vectors that take more than all of a variance away: AdaMerging, whose coefficients start at 0.3 each, keeps
+    /// variances at zero or above, and leaves them alone where aTLAS does.
+    @Test func adaMergingKeepsVariances() throws {
+        let bench = try Workbench()
+        let archive = Repository.path("zoos/digits-phases.tar.gz")
+        let members = try Archives.open(path: archive).members.map(\.path).filter {
+            $0.contains("width=4,") && $0.contains("batchsize=64_") && $0.hasSuffix("/checkpoints")
+        }.sorted()
+        let base = bench.file("base.safetensors"), task = bench.file("task.safetensors")
+        let network = archive + "!/" + members[0]
+        #expect(try bench.zoo("average", network, network, "--to", base).status == 0)
+        var state = try SampleZoo.open(base).stateDict()
+        for info in state.tensorInfos where info.name.hasSuffix("running_var") {
+            let small = try state.tensor(named: info.name).doubles().map { 0.05 * $0 }
+            state[info.name] = Tensor(small, shape: info.shape).converted(to: info.dtype)
+        }
+        // A vector must have something that is learned.
+        let bias = try #require(state.tensorInfos.first { $0.name.hasSuffix("bias") })
+        let moved = try state.tensor(named: bias.name).doubles().map { $0 + 1e-6 }
+        state[bias.name] = Tensor(moved, shape: bias.shape).converted(to: bias.dtype)
+        try SafetensorsWriter.write(state, to: task)
+        let names = ["a", "b", "c", "d", "e"].map { "\($0)=\(task)" }
+        let data = names.flatMap { _ in ["--data", Repository.path("zoos/data/digits.safetensors") + ":val"] }
+        for statistics in ["follow", "base", "recompute"] {
+            let run = try bench.zoo(
+                ["compose", base] + names + data + ["--steps", "1", "--evaluate-every", "1", "--baselines", "--json"]
+                    + ["--statistics", statistics])
+            #expect(run.status == 0 && !run.errors.contains("left out"), "\(statistics): \(run.errors)")
+            let report = try JSONParser.parse(Bytes(Array(run.output.utf8)))
+            let rows = report["methods"]?.array?.filter { $0["method"]?.string?.hasPrefix("AdaMerging") == true }
+            #expect(rows?.count == 2)
+            guard statistics == "base" else { continue }
+            // Hardly anything but variances differs, so the network predicts what it did.
+            let before = report["methods"]?.array?.first { $0["method"]?.string == "pre-trained" }
+            #expect(rows?.allSatisfy { $0["mean_validation"] == before?["mean_validation"] } == true)
+        }
+    }
+
     /// Coefficients are chosen by the network that is written: its score in the log is the one that is reported, and the
     /// base stays where nothing beats it.
     private func chosenWithItsStatistics(

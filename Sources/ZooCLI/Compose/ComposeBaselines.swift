@@ -50,6 +50,8 @@ extension ComposeWork {
 
     /// AdaMerging on the learning data without its labels.
     private func addAdaMerging(_ report: inout ComposeReport) throws {
+        // Statistics move with the vectors only where they do in what is held against them.
+        let staying = command.statistics == .follow ? [] : self.statistics
         for granularity in [AdaMerging.Granularity.task, .layer] {
             var options = AdaMerging.Options()
             options.granularity = granularity
@@ -59,7 +61,7 @@ extension ComposeWork {
             let tasks = set.tasks.indices.map { place in
                 var scales = [Double](repeating: 0, count: set.tasks.count)
                 scales[place] = 1
-                let model = DisplacedModel(base: set.source, operands: set.operands, scales: scales)
+                let model = DisplacedModel(base: set.source, operands: set.operands, scales: scales, keeping: staying)
                 return (model: model as any TensorSource, samples: data[place].learning)
             }
             let progress = session.progress("adamerging", total: options.steps, unit: .items("steps"))
@@ -77,7 +79,13 @@ extension ComposeWork {
             var row = MethodScore(
                 name: "AdaMerging, \(granularity.rawValue)-wise",
                 parameters: merged.coefficients.reduce(0) { $0 + $1.count })
-            try fill(&row, merged.state, report.single)
+            var state = merged.state
+            if command.statistics == .recompute {
+                let statistics = try BatchNormStatistics.pooled(
+                    graph, tensors: set.source.tensorInfos, on: data.map(\.learning))
+                state = try statistics.recalibrated(state)
+            }
+            try fill(&row, state, report.single)
             report.methods.append(row)
         }
     }

@@ -146,9 +146,10 @@ struct ComposeWork {
     // MARK: Parts of the work
 
     /// Tensors that follow and are not learned.
-    var buffers: Set<String> {
-        command.statistics != .follow ? [] : Set(graph.tensorRoles.filter { $0.value == .buffer }.keys)
-    }
+    var buffers: Set<String> { command.statistics != .follow ? [] : statistics }
+
+    /// Running statistics of the graph.
+    var statistics: Set<String> { Set(graph.tensorRoles.filter { $0.value == .buffer }.keys) }
 
     /// The parts of tensors; nil for one.
     var partition: PartitionHash? {

@@ -126,6 +126,7 @@ public struct AdaMerging: Sendable {
                     sum[place] += share * (value - origin[place])
                 }
             }
+            if EntropyProblem.isVariance(info.name) { for place in sum.indices { sum[place] = max(0, sum[place]) } }
             state[info.name] = Tensor(sum, shape: info.shape).converted(to: info.dtype)
         }
         return state
@@ -213,9 +214,12 @@ package final class EntropyProblem {
                 try run(samples[task], places)
                 total += Double(executor.output(0)[0])
                 for (tensor, row) in rowOf.enumerated() {
+                    guard let row else { continue }
                     let g = executor.output(tensor + 2)
+                    // Where a variance is held at zero, moving the coefficient does nothing.
+                    let held = Self.isVariance(names[tensor]) ? weights.pointers[tensor] : nil
                     for k in 0..<count {
-                        gradient[(row ?? 0) * count + k] += row == nil ? 0 : dot(g, vectors[tensor][k])
+                        gradient[row * count + k] += dot(g, vectors[tensor][k], whereAboveZero: held)
                     }
                 }
             }
@@ -258,6 +262,7 @@ package final class EntropyProblem {
                 let vector = vectors[tensor][k]
                 for place in sum.indices { sum[place] += share * vector[place] }
             }
+            if Self.isVariance(names[tensor]) { for place in sum.indices { sum[place] = max(0, sum[place]) } }
             return sum
         }
     }
@@ -278,9 +283,14 @@ package final class EntropyProblem {
         }
     }
 
-    private func dot(_ a: UnsafeBufferPointer<Float>, _ b: [Float]) -> Double {
+    /// Whether a tensor is a variance of batch norm, which extrapolation must not make negative.
+    fileprivate static func isVariance(_ name: String) -> Bool { name.hasSuffix("running_var") }
+
+    private func dot(
+        _ a: UnsafeBufferPointer<Float>, _ b: [Float], whereAboveZero held: UnsafePointer<Float>? = nil
+    ) -> Double {
         var sum = 0.0
-        for place in b.indices { sum += Double(a[place]) * Double(b[place]) }
+        for place in b.indices where held.map({ $0[place] > 0 }) ?? true { sum += Double(a[place]) * Double(b[place]) }
         return sum
     }
 }

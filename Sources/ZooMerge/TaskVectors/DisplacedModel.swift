@@ -15,10 +15,17 @@ public struct DisplacedModel: ChunkedTensorSource {
     private let partition: PartitionHash?
     private let infos: [String: TensorInfo]
 
-    /// One coefficient per operand, the same for all tensors.
-    public init(base: any TensorSource, operands: [TaskOperand], scales: [Double], dtype: DType? = nil) {
+    /// One coefficient per operand, the same for all tensors but those that stay with the base.
+    ///
+    /// - Parameter keeping: names of tensors that stay with the base.
+    public init(
+        base: any TensorSource, operands: [TaskOperand], scales: [Double], keeping: Set<String> = [],
+        dtype: DType? = nil
+    ) {
         precondition(operands.count == scales.count)
-        self.init(base: base, operands: operands, dtype: dtype, partition: nil) { _, vector in [scales[vector]] }
+        self.init(base: base, operands: operands, dtype: dtype, partition: nil) { info, vector in
+            [keeping.contains(info.name) ? 0 : scales[vector]]
+        }
     }
 
     /// Block-wise coefficients as they were learned.
