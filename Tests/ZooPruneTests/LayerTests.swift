@@ -1,9 +1,11 @@
 import Testing
 import ZooAutodiff
 import ZooBase
+import ZooFormats
 import ZooNN
 import ZooPrune
 import ZooTensor
+import ZooTestSupport
 
 /// Methods that go layer by layer, and what they are given.
 @Suite struct LayerTests {
@@ -122,6 +124,47 @@ import ZooTensor
             #expect(inputs.rows == triplets.reduce(0) { $0 + $1.query.count + $1.positive.count })
         }
         #expect(seen == matrices.map(\.name))
+    }
+
+    /// A sample of a vision transformer is a row per patch: means and squares are over all of them.
+    @Test func inputsOfPatchesAreCountedOneByOne() throws {
+        let folder = Repository.path("Tests/ZooNNTests/Fixtures/architectures/vit")
+        let source = try CheckpointFile.open(folder).source
+        let config = try JSONParser.parse(Bytes(mapping: folder + "/config.json")).object ?? JSONObject()
+        let input = try CheckpointFile.open(folder + "/oracle.safetensors").source.tensor(named: "input").shape
+        let graph = try ArchitectureResolver(library: []).choose(
+            ArchitectureRequest(
+                tensors: source.tensorInfos, inputShape: Array(input.dimensions.dropFirst()), config: config)
+        ).graph
+        let matrices = try CandidateMatrix.all(of: graph, tensors: source.tensorInfos, layers: .linear)
+        let shape = try #require(graph.inputs.first?.shape), count = 11
+        var generator = SeededGenerator(seed: 4)
+        let inputs = (0..<count * shape.reduce(1, *)).map { _ in Float.random(in: -1...1, using: &generator) }
+        let samples = try Samples(
+            inputs: inputs, inputShape: shape, labels: (0..<count).map { Int32($0 % 2) }, count: count)
+        let layout = StatisticsLayout(graph, tensors: source.tensorInfos, matrices: matrices)
+        let weights = try ModelWeights(graph, source: source)
+        let objective = try SampleObjective(
+            graph, tensors: source.tensorInfos, layout: layout, samples: samples, estimator: .microBatch, batch: 4,
+            seed: 2)
+        let pass = CalibrationPass(objective, layout: layout, weights: weights)
+        try pass.run(jobs: 2) { _ in }
+        let whole = try pass.statistics()
+        let layered = try LayerwisePass(
+            graph, tensors: source.tensorInfos, weights: weights, matrices: matrices, data: .samples(samples))
+        var seen = 0
+        try layered.run(needsGram: false, jobs: 2) { matrix, inputs in
+            let squares = try #require(whole.inputSquares[matrix.name])
+            let means = try #require(whole.inputMeans[matrix.name])
+            #expect(inputs.rows > count, "\(matrix.name)")
+            for column in 0..<matrix.columns {
+                let found = inputs.squares[column] / Double(inputs.rows)
+                #expect(abs(found - Double(squares[column])) < 1e-4 * max(1, found), "\(matrix.name)")
+                #expect(means[column] * means[column] <= squares[column] * 1.0001, "\(matrix.name)")
+            }
+            seen += 1
+        }
+        #expect(seen == matrices.count)
     }
 
     @Test func laterLayersSeeWhatEarlierOnesBecame() throws {

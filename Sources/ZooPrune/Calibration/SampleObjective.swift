@@ -12,6 +12,8 @@ public final class SampleObjective: CalibrationObjective {
     /// Samples that a run reads: whole groups of lanes.
     private let padded: Int
     private let compiled: CompiledProgram<Float>
+    /// By node: the rows of its input that a sample has.
+    private let rowsPerSample: [String: Int]
 
     private static let labels = "labels", weights = "sample weights"
 
@@ -45,6 +47,12 @@ public final class SampleObjective: CalibrationObjective {
         let lowered = try LoweredGraph(graph, tensors: tensors, batch: padded)
         let b = lowered.builder
         let logits = try lowered.output("logits", of: graph)
+        rowsPerSample = Dictionary(
+            graph.nodes.compactMap { node in
+                node.inputs.first.flatMap { lowered.values[$0] }.map { value in
+                    (node.name, value.shape.dimensions.dropFirst().dropLast().reduce(1, *))
+                }
+            }, uniquingKeysWith: { first, _ in first })
         if let label = samples.labels.max(), label >= logits.shape.dimensions.last ?? 0 {
             throw ZooError(.mismatch, "label \(label) in the data set; the network's logits are \(logits.shape)")
         }
@@ -62,8 +70,10 @@ public final class SampleObjective: CalibrationObjective {
     /// Samples of a batch.
     public func sampleCount(of batch: Int) -> Int { batches[batch].count }
 
-    /// A row per sample: linear layers of these networks come behind pooling or flattening.
-    public func inputRows(of batch: Int, _ matrix: CandidateMatrix) -> Int { batches[batch].count }
+    /// A row per sample behind pooling or flattening, one per token in transformers.
+    public func inputRows(of batch: Int, _ matrix: CandidateMatrix) -> Int {
+        batches[batch].count * rowsPerSample[matrix.node, default: 1]
+    }
 
     /// One program serves all.
     public func program(of batch: Int) throws -> CompiledProgram<Float> { compiled }
