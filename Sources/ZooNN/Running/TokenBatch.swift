@@ -53,8 +53,10 @@ public struct TokenBatch: Sendable, Hashable {
 
     /// The length that a batch of sequences up to `longest` is padded to: steps of 16 up to 128, then eighths of the
     /// next power of two, so that texts of all lengths share few programs. Never above `limit`.
-    public static func bucket(_ longest: Int, limit: Int) -> Int {
-        var step = 16
+    ///
+    /// - Parameter finest: the smallest step; less padding, and more programs.
+    public static func bucket(_ longest: Int, limit: Int, finest: Int = 16) -> Int {
+        var step = finest
         if longest > 128 {
             while step * 8 < longest { step *= 2 }
         }
