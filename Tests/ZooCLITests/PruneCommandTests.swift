@@ -234,10 +234,41 @@ import ZooTestSupport
             let run = try bench.zoo("eval", to, "--data", data)
             #expect(run.status == 0, "\(run.errors)")
         }
+        let timed = try bench.rows(
+            "prune", "bench", model, bench.file("small-obd"), "--set", "input=[3,16,16]", "--seconds", "0.01")
+        #expect(timed.map { $0["work"]?.string } == ["samples", "samples", "samples", "samples"])
+        #expect(timed.map { $0["size"]?.int } == [1, 64, 1, 64])
+        #expect(timed.allSatisfy { ($0["milliseconds"]?.double ?? 0) > 0 && $0["times_faster"]?.double != nil })
         let wrong = try bench.zoo(
             "prune", "structured", bench.file("scores"), "--channels", "0.3", "--by", "activation", "--to",
             bench.file("x"))
         #expect(wrong.status == 1 && wrong.errors.contains("is a convolution"), "\(wrong.errors)")
+    }
+
+    /// Grouped and dilated convolutions, two of which read one value: each group of outputs has inputs of its own.
+    @Test func groupedConvolutionsArePrunedToo() throws {
+        let bench = try Workbench(), data = bench.file("data.safetensors")
+        let folder = Repository.path("Tests/ZooNNTests/Fixtures/architectures/windows")
+        var generator = SeededGenerator(seed: 6)
+        var state = StateDict()
+        state["x"] = Tensor(
+            (0..<40 * 300).map { _ in Float(generator.below(2001)) / 1000 - 1 }, shape: [40, 3, 10, 10])
+        state["y"] = Tensor((0..<40).map { Int64($0 % 5) }, shape: [40])
+        try SafetensorsWriter.write(state, to: data)
+        let scored = try bench.zoo(
+            "prune", "score", folder + "/model.safetensors", "--architecture", folder + "/architecture.yaml",
+            "--domain", data, "--general", data, "--to", bench.file("scores"))
+        try #require(scored.status == 0, "\(scored.errors)")
+        for (method, sparsity) in [("wanda", 0.5), ("sparsegpt", 0.5), ("sparsegpt", 0.7), ("dai", 0.5)] {
+            let to = bench.file(method + "\(sparsity)")
+            let report = try bench.json(
+                "prune", "mask", bench.file("scores"), "--method", method, "--sparsity", "\(sparsity)", "--to", to)
+            // Of nine weights in a row four or six go: what is left over stays.
+            let found = try #require(report["candidate_sparsity"]?.double)
+            #expect(found <= sparsity && found > sparsity - 0.06, "\(method): \(found)")
+            let run = try bench.zoo("eval", to, "--data", data, "--architecture", folder + "/architecture.yaml")
+            #expect(run.status == 0, "\(run.errors)")
+        }
     }
 
     /// Decoders with gated layers, RMS norms and grouped heads, pooled at the last token.

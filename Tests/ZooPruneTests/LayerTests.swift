@@ -188,41 +188,44 @@ import ZooTestSupport
         }
     }
 
-    @Test func convolutionsReadWindows() throws {
+    @Test(arguments: [1, 2]) func convolutionsReadWindows(_ groups: Int) throws {
         // A convolution is the product of its windows with its weights.
         let node = GraphNode(
             name: "conv", op: .conv2d, inputs: ["image"], parameters: [.init(role: "weight", name: "w")],
-            attributes: JSONObject([("stride", 2), ("padding", 1)]))
+            attributes: JSONObject([("stride", 2), ("padding", 1), ("groups", .int(Int64(groups)))]))
+        let channels = 4, columns = 18 / groups
         let graph = ArchitectureGraph(
             name: "conv", inputs: [.init(name: "image", kind: .image, shape: [2, 5, 4])], nodes: [node],
             outputs: [.init(name: "out", node: "conv")])
-        let infos = [TensorInfo(name: "w", dtype: .float32, shape: [3, 2, 3, 3])]
+        let infos = [TensorInfo(name: "w", dtype: .float32, shape: [channels, 2 / groups, 3, 3])]
         func numbers(_ count: Int, _ factor: Int, _ divisor: Int) -> [Double] {
             var list: [Double] = []
             for place in 0..<count { list.append(Double(place * factor % divisor) / Double(divisor) - 0.4) }
             return list
         }
         let image = numbers(16 * 40, 7919, 23).map { Float($0) }
-        let weights = numbers(54, 31, 17)
+        let weights = numbers(channels * columns, 31, 17)
         let lowered = try LoweredGraph(graph, tensors: infos, batch: 16)
         let program = lowered.builder.build([("out", try lowered.output("out", of: graph))])
         let outputs = try program.compiledReference().makeExecutor().evaluate([
             "image": image.map { Double($0) }, "w": weights,
         ])[0]
-        let rows = image.withUnsafeBufferPointer {
-            InputRows($0, shape: [16, 2, 5, 4], mask: [], node: node, columns: 18)
-        }
-        let pixels = outputs.count / 16 / 3
-        #expect(rows.count == 16 * pixels)
-        for row in 0..<rows.count {
-            for channel in 0..<3 {
-                var found = 0.0
-                for column in 0..<18 {
-                    let value = Double(rows.values[row * 18 + column])
-                    found += value * weights[channel * 18 + column]
+        let pixels = outputs.count / 16 / channels
+        for group in 0..<groups {
+            let rows = image.withUnsafeBufferPointer {
+                InputRows($0, shape: [16, 2, 5, 4], mask: [], node: node, columns: columns, group: group)
+            }
+            #expect(rows.count == 16 * pixels)
+            for row in 0..<rows.count {
+                for channel in group * channels / groups..<(group + 1) * channels / groups {
+                    var found = 0.0
+                    for column in 0..<columns {
+                        let value = Double(rows.values[row * columns + column])
+                        found += value * weights[channel * columns + column]
+                    }
+                    let wanted = outputs[(row / pixels * channels + channel) * pixels + row % pixels]
+                    #expect(abs(found - wanted) < 1e-6)
                 }
-                let wanted = outputs[(row / pixels * 3 + channel) * pixels + row % pixels]
-                #expect(abs(found - wanted) < 1e-6)
             }
         }
     }

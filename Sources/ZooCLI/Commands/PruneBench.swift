@@ -6,14 +6,16 @@ import ZooReport
 package struct PruneBench: ZooCommand {
     package static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure networks against the first one: whole texts, the feed-forward layer, sparse products.",
+        abstract: "Measure networks against the first one: texts or samples, the feed-forward layer, sparse products.",
         discussion: """
             Times are medians of runs on one thread, of random tokens: embedding batches of 1 and 32 texts, the first \
             feed-forward layer for 32 and 256 tokens, and for networks with zeros the layer's first product dense and \
-            as compressed sparse rows. Sparse rows are slower than dense products below about nine zeros in ten.
+            as compressed sparse rows. Sparse rows are slower than dense products below about nine zeros in ten. Of \
+            networks for images batches of 1 and 64 samples are measured.
 
             Example:
               zoo prune bench all-MiniLM-L6-v2 smaller pruned
+              zoo prune bench cnn.safetensors smaller-cnn --set 'input=[1,28,28]'
             """)
 
     @Argument(help: "Networks; the first is what others are compared with.")

@@ -11,9 +11,9 @@ package struct PruneStructured: ZooCommand {
             Of neurons and heads, one after another goes whose part the others can take over best, judged on the \
             calibration data of the scores; the layer that read them is refitted to give what it gave in the unpruned \
             network (--by anchored). The other values judge each unit alone; what removed units gave on average is \
-            then added to the bias of the layer that read them. With the same share in every layer the folder's config.json has the new feed-forward size and loads \
-            in transformers as it is; after heads were removed, or with --global, it has the sizes of every layer, \
-            which this tool reads.
+            then added to the bias of the layer that read them. With the same share in every layer the folder's \
+            config.json has the new feed-forward size and loads in transformers as it is; after heads were removed, or \
+            with --global, it has the sizes of every layer, which this tool reads.
 
             Example:
               zoo prune structured scores --ffn 0.25 --to smaller

@@ -25,12 +25,39 @@ struct BenchWork {
         self.command = command
         network = try PrunableNetwork(
             model, architecture: command.architecture, settings: command.set, inputShape: nil, session)
-        guard network.graph.inputs.first?.kind == .tokens, network.graph.node(of: "embedding") != nil else {
-            throw ZooError(.unsupported, "\(model) makes no vectors of texts; 'zoo prune bench' measures such models")
+        let output = readsText ? "embedding" : "logits"
+        guard network.graph.inputs.count == 1 || readsText, network.graph.node(of: output) != nil else {
+            throw ZooError(
+                .unsupported, "\(model) gives neither vectors of texts nor classes of samples",
+                hint: "'zoo prune bench' measures such networks")
         }
     }
 
-    func run() throws -> [BenchRow] {
+    private var readsText: Bool { network.graph.inputs.first?.kind == .tokens }
+
+    func run() throws -> [BenchRow] { readsText ? try texts() : try samples() }
+
+    /// Whole batches through a network for samples: what removed channels gain.
+    private func samples() throws -> [BenchRow] {
+        let weights = try ModelWeights(network.graph, source: network.source)
+        let size = network.graph.inputs[0].shape.reduce(1, *)
+        return try [1, 64].map { count in
+            let lowered = try LoweredGraph(network.graph, tensors: network.source.tensorInfos, batch: count)
+            let compiled = lowered.builder.build([("logits", try lowered.output("logits", of: network.graph))])
+                .compiled()
+            let executor = compiled.makeExecutor()
+            try executor.bind(parameters: weights.pointers(for: compiled.program))
+            let numbers = (0..<count * size).map { Float($0 % 17) / 17 - 0.5 }
+            return row(
+                "samples", count,
+                try numbers.withUnsafeBufferPointer { numbers in
+                    guard let start = numbers.baseAddress else { return 0 }
+                    return try median { try executor.run(reals: [start]) }
+                })
+        }
+    }
+
+    private func texts() throws -> [BenchRow] {
         var rows: [BenchRow] = []
         let encoder = try TextEncoder(network.graph, source: network.source, batch: 32)
         let words = network.graph.nodes.first { $0.op == .embedding }?.parameter("weight")

@@ -36,42 +36,45 @@ extension ScoredNetwork {
 }
 
 extension ModelWeights {
-    /// A layer as methods see it.
+    /// A layer as methods see it; of a grouped convolution the outputs that read the inputs.
     ///
     /// - Throws: `notFound` for a tensor that the network does not read.
     func problem(
-        _ matrix: CandidateMatrix, _ inputs: LayerInputs, sparsity: Double, group: PruneGroup, jobs: Int
+        _ whole: CandidateMatrix, _ inputs: LayerInputs, sparsity: Double, group: PruneGroup, jobs: Int
     ) throws -> LayerProblem {
+        let matrix = inputs.outputs.map(whole.outputs) ?? whole, first = inputs.outputs?.lowerBound ?? 0
         let memory = try memory(of: matrix.name)
         var layer = LayerProblem(
             matrix,
             weights: (0..<matrix.rows).flatMap { row in
-                (0..<matrix.columns).map { Double(memory[matrix.index(row, $0)]) }
+                (0..<matrix.columns).map { Double(memory[first * matrix.columns + matrix.index(row, $0)]) }
             }, inputs: inputs, sparsity: sparsity, group: group)
         layer.jobs = jobs
-        layer.bias = try matrix.bias.map { try self.memory(of: $0).map(Double.init) }
+        layer.bias = try matrix.bias.map { name in
+            try self.memory(of: name)[first..<first + matrix.rows].map(Double.init)
+        }
         return layer
     }
 
     /// Takes over the weights and the bias of a layer, zeros where it is pruned.
     ///
-    /// - Returns: which weights are pruned, as the tensor lies.
+    /// - Parameter pruned: which weights are pruned, as the tensor lies; those of the layer are set.
     /// - Throws: `notFound` for a tensor that the network does not read.
-    @discardableResult
-    func take(_ layer: LayerProblem) throws -> [Bool] {
+    func take(_ layer: LayerProblem, pruned: inout [Bool]) throws {
         let matrix = layer.matrix, memory = try memory(of: matrix.name)
+        let first = layer.inputs.outputs?.lowerBound ?? 0
         if let name = matrix.bias, let changed = layer.bias {
             let bias = try self.memory(of: name)
-            for row in bias.indices { bias[row] = Float(changed[row]) }
+            for row in changed.indices { bias[first + row] = Float(changed[row]) }
         }
-        var pruned = [Bool](repeating: false, count: matrix.count)
+        if pruned.isEmpty { pruned = [Bool](repeating: false, count: memory.count) }
         for row in 0..<matrix.rows {
             for column in 0..<matrix.columns {
-                let place = row * matrix.columns + column, target = matrix.index(row, column)
+                let place = row * matrix.columns + column
+                let target = first * matrix.columns + matrix.index(row, column)
                 pruned[target] = layer.pruned[place]
                 memory[target] = layer.pruned[place] ? 0 : Float(layer.weights[place])
             }
         }
-        return pruned
     }
 }

@@ -114,8 +114,8 @@ struct MaskWork {
             var layer = try weights.problem(
                 matrix, inputs, sparsity: sparsity, group: group, jobs: session.jobs)
             try method.prune(&layer)
-            pruned[matrix.name] = try weights.take(layer)
-            progress.advance()
+            try weights.take(layer, pruned: &pruned[matrix.name, default: []])
+            if inputs.outputs?.upperBound ?? matrix.rows == matrix.rows { progress.advance() }
         }
         progress.finish()
         let mask = PruneMask(matrices, pruned: pruned)

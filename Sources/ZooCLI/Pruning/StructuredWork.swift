@@ -59,7 +59,9 @@ struct StructuredWork {
                     .unsupported,
                     "--\(option): architecture '\(scored.network.graph.name)' has no \(kind.rawValue)s that "
                         + "can be removed one by one",
-                    hint: "packed projections of queries, keys and values keep their heads")
+                    hint: kind == .channel
+                        ? "channels that are grouped or joined with others stay together; in networks with attention "
+                            + "take --ffn" : "packed projections of queries, keys and values keep their heads")
             }
             return (layers, share)
         }
@@ -107,7 +109,8 @@ struct StructuredWork {
                 matrix, inputs, sparsity: reader.share, group: .tensor, jobs: session.jobs)
             units[reader.layer.name] = try problem.removeUnits(
                 share: reader.share, blockLength: reader.blockLength, damping: PruneSettings().damping)
-            try weights.take(problem)
+            var pruned: [Bool] = []
+            try weights.take(problem, pruned: &pruned)
             progress.advance()
         }
         progress.finish()

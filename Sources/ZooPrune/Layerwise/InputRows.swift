@@ -18,11 +18,14 @@ package struct InputRows {
     /// - Parameters:
     ///   - shape: `[samples, tokens, size]`, `[samples, size]` or `[samples, channels, height, width]`.
     ///   - mask: one for real tokens; empty when all rows count.
-    package init(_ input: UnsafeBufferPointer<Float>, shape: [Int], mask: [Float], node: GraphNode, columns: Int) {
+    ///   - group: of a grouped convolution, whose outputs read the channels of their group alone.
+    package init(
+        _ input: UnsafeBufferPointer<Float>, shape: [Int], mask: [Float], node: GraphNode, columns: Int, group: Int = 0
+    ) {
         self.columns = columns
         values = []
         if node.op == .conv2d, shape.count == 4 {
-            values = Self.windows(input, shape, node, columns)
+            values = Self.windows(input, shape, node, columns, group)
         } else if shape.count == 3, mask.count == shape[0] * shape[1] {
             values.reserveCapacity(input.count)
             for (row, weight) in mask.enumerated() where weight != 0 {
@@ -36,9 +39,9 @@ package struct InputRows {
     /// The windows that a convolution's kernel sees, one row per output pixel: `[channels · height · width]` of the
     /// kernel, zero outside the picture.
     private static func windows(
-        _ input: UnsafeBufferPointer<Float>, _ shape: [Int], _ node: GraphNode, _ columns: Int
+        _ input: UnsafeBufferPointer<Float>, _ shape: [Int], _ node: GraphNode, _ columns: Int, _ group: Int
     ) -> [Float] {
-        let channels = shape[1], height = shape[2], width = shape[3]
+        let channels = shape[1] / groups(of: node), height = shape[2], width = shape[3]
         let stride = node.integer("stride", default: 1), padding = node.integer("padding", default: 0)
         let dilation = node.integer("dilation", default: 1)
         // Kernels are square here: the graph's shapes say so.
@@ -52,7 +55,7 @@ package struct InputRows {
             for row in 0..<rows {
                 for line in 0..<lines {
                     for channel in 0..<channels {
-                        let plane = (sample * channels + channel) * height
+                        let plane = (sample * shape[1] + group * channels + channel) * height
                         for y in 0..<side {
                             let inputRow = row * stride + y * dilation - padding
                             for x in 0..<side {
@@ -68,6 +71,11 @@ package struct InputRows {
             }
         }
         return result
+    }
+
+    /// Groups of channels of a convolution; one for other layers.
+    static func groups(of node: GraphNode) -> Int {
+        node.op == .conv2d ? max(1, node.integer("groups", default: 1)) : 1
     }
 
     /// Sums of squares per column, in Float64, and of products of columns.
@@ -98,13 +106,13 @@ final class Slots: Sendable {
     var values: [[Float]] { slots.withLock { $0 } }
 }
 
-/// Sums of threads by their place.
+/// Sums of threads by their place, one per group of channels.
 final class PartSums: Sendable {
-    private let slots: Mutex<[InputRows.Sums]>
+    private let slots: Mutex<[[InputRows.Sums]]>
 
-    init(count: Int) { slots = Mutex([InputRows.Sums](repeating: .init(), count: count)) }
+    init(count: Int) { slots = Mutex([[InputRows.Sums]](repeating: [], count: count)) }
 
-    func set(_ place: Int, _ sums: InputRows.Sums) { slots.withLock { $0[place] = sums } }
+    func set(_ place: Int, _ sums: [InputRows.Sums]) { slots.withLock { $0[place] = sums } }
 
-    var values: [InputRows.Sums] { slots.withLock { $0 } }
+    var values: [[InputRows.Sums]] { slots.withLock { $0 } }
 }

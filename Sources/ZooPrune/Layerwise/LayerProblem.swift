@@ -10,6 +10,8 @@ public struct LayerInputs: Sendable {
     public internal(set) var squares: [Double]
     /// Σ x_i x_j, `columns` × `columns`; empty when not asked for.
     public internal(set) var products: [Double]
+    /// The outputs that read these inputs, of a grouped convolution; nil for all.
+    public internal(set) var outputs: Range<Int>?
     /// What the layer should give, for methods that ask for it; nil for convolutions.
     public internal(set) var anchors: LayerAnchors?
 
@@ -104,6 +106,14 @@ extension CandidateMatrix {
         self.init(
             name: matrix.name, bias: matrix.bias, node: matrix.node, rows: matrix.rows, columns: matrix.columns,
             isTransposed: false, shape: [matrix.rows, matrix.columns], isAttention: matrix.isAttention)
+    }
+
+    /// Some of the outputs of a convolution, whose rows lie one after another.
+    public func outputs(_ range: Range<Int>) -> CandidateMatrix {
+        precondition(!isTransposed && range.upperBound <= rows)
+        return CandidateMatrix(
+            name: name, bias: bias, node: node, rows: range.count, columns: columns, isTransposed: false,
+            shape: [range.count, columns], isAttention: isAttention)
     }
 
     /// A matrix of its own, for tests and plain arrays.

@@ -102,7 +102,8 @@ public final class LayerwisePass {
     /// - Parameters:
     ///   - needsGram: whether products of inputs are summed besides squares.
     ///   - needsAnchors: whether inputs are given as `LayerInputs.anchors`, and neither squares nor products.
-    ///   - visit: may change the matrix in the weights that the pass was given.
+    ///   - visit: may change the matrix in the weights that the pass was given. A grouped convolution is visited group
+    ///     by group (`LayerInputs.outputs`).
     /// - Throws: what visiting and running throw; `interrupted`.
     public func run(
         needsGram: Bool, needsAnchors: Bool = false, jobs: Int, visit: (CandidateMatrix, LayerInputs) throws -> Void
@@ -113,13 +114,14 @@ public final class LayerwisePass {
         for end in cuts(before: last) + [graph.nodes.count] {
             let part = Array(graph.nodes[start..<end])
             // Layers that read the same value are visited together.
-            var stages: [(input: String, matrices: [CandidateMatrix])] = []
+            var stages: [(input: String, isLinear: Bool, matrices: [CandidateMatrix])] = []
             for node in part {
                 guard let found = byNode[node.name], let input = node.inputs.first else { continue }
-                if stages.last?.input == input {
+                // Convolutions of one value may look at it through different windows.
+                if stages.last?.input == input, node.op == .linear, stages.last?.isLinear == true {
                     stages[stages.count - 1].matrices += found
                 } else {
-                    stages.append((input, found))
+                    stages.append((input, node.op == .linear, found))
                 }
             }
             for stage in stages {
@@ -133,7 +135,7 @@ public final class LayerwisePass {
                     continue
                 }
                 let inputs = try inputs(of: stage.matrices[0], at: stage.input, part, needsGram, jobs)
-                for matrix in stage.matrices { try visit(matrix, inputs) }
+                for matrix in stage.matrices { for part in inputs { try visit(matrix, part) } }
             }
             guard end <= last else { return }
             try advance(part, jobs)
@@ -230,20 +232,31 @@ public final class LayerwisePass {
         }
     }
 
-    /// Sums over what a layer reads.
+    /// Sums over what a layer reads, one per group of channels.
     private func inputs(
         of matrix: CandidateMatrix, at source: String, _ part: [GraphNode], _ needsGram: Bool, _ jobs: Int
-    ) throws -> LayerInputs {
-        var total = LayerInputs(columns: matrix.columns, needsGram: needsGram)
-        guard let node = graph.nodes.first(where: { $0.name == matrix.node }) else { return total }
+    ) throws -> [LayerInputs] {
+        guard let node = graph.nodes.first(where: { $0.name == matrix.node }) else { return [] }
+        let groups = InputRows.groups(of: node), outputs = matrix.rows / groups
+        var totals = (0..<groups).map { group in
+            var own = LayerInputs(columns: matrix.columns, needsGram: needsGram)
+            if groups > 1 { own.outputs = group * outputs..<(group + 1) * outputs }
+            return own
+        }
         // A few batches at a time, added in order: the sums do not depend on the threads.
         let width = max(1, jobs)
         for start in stride(from: 0, to: batches.count, by: width) {
             let wave = Array(batches[start..<min(start + width, batches.count)])
             let sums = PartSums(count: wave.count)
             @Sendable func add(_ index: Int, _ values: UnsafeBufferPointer<Float>, _ shape: [Int]) throws {
-                let rows = InputRows(values, shape: shape, mask: wave[index].mask, node: node, columns: matrix.columns)
-                sums.set(index, try rows.sums(needsGram: needsGram))
+                sums.set(
+                    index,
+                    try (0..<groups).map { group in
+                        try InputRows(
+                            values, shape: shape, mask: wave[index].mask, node: node, columns: matrix.columns,
+                            group: group
+                        ).sums(needsGram: needsGram)
+                    })
             }
             if source == boundary || graph.inputs.contains(where: { $0.name == source }) {
                 let length = wave.map(\.length)
@@ -257,9 +270,9 @@ public final class LayerwisePass {
             } else {
                 try values(of: source, part, wave, weights, jobs, add)
             }
-            for sum in sums.values { total.add(sum) }
+            for parts in sums.values { for (group, sum) in parts.enumerated() { totals[group].add(sum) } }
         }
-        return total
+        return totals
     }
 }
 
