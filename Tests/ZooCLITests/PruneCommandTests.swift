@@ -239,6 +239,8 @@ import ZooTestSupport
         #expect(timed.map { $0["work"]?.string } == ["samples", "samples", "samples", "samples"])
         #expect(timed.map { $0["size"]?.int } == [1, 64, 1, 64])
         #expect(timed.allSatisfy { ($0["milliseconds"]?.double ?? 0) > 0 && $0["times_faster"]?.double != nil })
+        let absent = try bench.zoo("prune", "structured", bench.file("scores"), "--ffn", "0.3", "--to", bench.file("x"))
+        #expect(absent.status == 1 && absent.errors.contains("lose channels: --channels"), "\(absent.errors)")
         let wrong = try bench.zoo(
             "prune", "structured", bench.file("scores"), "--channels", "0.3", "--by", "activation", "--to",
             bench.file("x"))

@@ -58,12 +58,20 @@ struct StructuredWork {
                 throw ZooError(
                     .unsupported,
                     "--\(option): architecture '\(scored.network.graph.name)' has no \(kind.rawValue)s that "
-                        + "can be removed one by one",
-                    hint: kind == .channel
-                        ? "channels that are grouped or joined with others stay together; in networks with attention "
-                            + "take --ffn" : "packed projections of queries, keys and values keep their heads")
+                        + "can be removed one by one", hint: hint(kind))
             }
             return (layers, share)
+        }
+    }
+
+    /// What may be removed instead.
+    private func hint(_ kind: StructuredPruning.Kind) -> String {
+        let hasAttention = scored.network.graph.nodes.contains { $0.op == .attention }
+        return switch (kind, hasAttention) {
+        case (.channel, true): "networks with attention lose neurons: --ffn"
+        case (.channel, false): "channels that are grouped or joined with others stay together"
+        case (_, true): "packed projections of queries, keys and values keep their heads"
+        case (_, false): "networks without attention lose channels: --channels"
         }
     }
 
