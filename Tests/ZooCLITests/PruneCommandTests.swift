@@ -219,7 +219,7 @@ import ZooTestSupport
         let scored = try bench.zoo(
             "prune", "score", model, "--domain", data, "--general", data, "--to", bench.file("scores"))
         try #require(scored.status == 0, "\(scored.errors)")
-        for method in ["dai", "dai-code", "magnitude", "wanda", "sparsegpt", "obd", "snip", "fisher"] {
+        for method in PruneCommandTests.methods where method != "dai-faithful" && method != "random" {
             let to = bench.file(method)
             let report = try bench.json(
                 "prune", "mask", bench.file("scores"), "--method", method, "--sparsity", "0.5", "--to", to)
@@ -261,7 +261,9 @@ import ZooTestSupport
             "prune", "score", folder + "/model.safetensors", "--architecture", folder + "/architecture.yaml",
             "--domain", data, "--general", data, "--to", bench.file("scores"))
         try #require(scored.status == 0, "\(scored.errors)")
-        for (method, sparsity) in [("wanda", 0.5), ("sparsegpt", 0.5), ("sparsegpt", 0.7), ("dai", 0.5)] {
+        for (method, sparsity) in [
+            ("wanda", 0.5), ("sparsegpt", 0.5), ("sparsegpt", 0.7), ("anchored", 0.5), ("dai", 0.5),
+        ] {
             let to = bench.file(method + "\(sparsity)")
             let report = try bench.json(
                 "prune", "mask", bench.file("scores"), "--method", method, "--sparsity", "\(sparsity)", "--to", to)

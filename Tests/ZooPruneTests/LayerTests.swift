@@ -229,4 +229,43 @@ import ZooTestSupport
             }
         }
     }
+
+    /// What an unpruned convolution should give is what it gives: the products of outputs and inputs are W Σ x xᵀ.
+    @Test(arguments: [1, 2]) func anchorsOfConvolutionsAreTheirOutputs(_ groups: Int) throws {
+        let node = GraphNode(
+            name: "conv", op: .conv2d, inputs: ["image"], parameters: [.init(role: "weight", name: "w")],
+            attributes: JSONObject([("stride", 2), ("padding", 1), ("groups", .int(Int64(groups)))]))
+        let graph = ArchitectureGraph(
+            name: "conv", inputs: [.init(name: "image", kind: .image, shape: [2, 5, 4])], nodes: [node],
+            outputs: [.init(name: "out", node: "conv")])
+        let channels = 4, columns = 18 / groups
+        var generator = SeededGenerator(seed: 9)
+        let values = (0..<channels * columns).map { _ in Float.random(in: -1...1, using: &generator) }
+        var state = StateDict()
+        state["w"] = Tensor(values, shape: [channels, 2 / groups, 3, 3])
+        let weights = try ModelWeights(graph, source: state)
+        let images = (0..<70 * 40).map { _ in Float.random(in: -1...1, using: &generator) }
+        let matrices = try CandidateMatrix.all(of: graph, tensors: state.tensorInfos, layers: .linear)
+        let pass = try LayerwisePass(
+            graph, tensors: state.tensorInfos, weights: weights, original: weights, matrices: matrices,
+            data: .samples(
+                try Samples(
+                    inputs: images, inputShape: [2, 5, 4], labels: [Int32](repeating: 0, count: 70), count: 70)))
+        var seen: [Int] = []
+        try pass.run(needsGram: false, needsAnchors: true, jobs: 2) { matrix, inputs in
+            let anchors = try #require(inputs.anchors)
+            let first = inputs.outputs?.lowerBound ?? 0
+            seen.append(first)
+            #expect(anchors.rows == channels / groups && anchors.weight == 70 * 6)
+            for output in 0..<anchors.rows {
+                for column in 0..<columns {
+                    let wanted = (0..<columns).reduce(0.0) {
+                        $0 + Double(values[(first + output) * columns + $1]) * anchors.products[$1 * columns + column]
+                    }
+                    #expect(abs(anchors.crossProducts[output * columns + column] - wanted) < 1e-3)
+                }
+            }
+        }
+        #expect(seen == (groups == 1 ? [0] : [0, 2]))
+    }
 }

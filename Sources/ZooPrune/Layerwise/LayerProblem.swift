@@ -12,7 +12,7 @@ public struct LayerInputs: Sendable {
     public internal(set) var products: [Double]
     /// The outputs that read these inputs, of a grouped convolution; nil for all.
     public internal(set) var outputs: Range<Int>?
-    /// What the layer should give, for methods that ask for it; nil for convolutions.
+    /// What the layer should give, for methods that ask for it; else nil.
     public internal(set) var anchors: LayerAnchors?
 
     /// Nothing seen yet.

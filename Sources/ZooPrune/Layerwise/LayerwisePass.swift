@@ -128,9 +128,13 @@ public final class LayerwisePass {
                 try Cancellation.check()
                 if needsAnchors {
                     for matrix in stage.matrices {
-                        var inputs = LayerInputs(columns: matrix.columns, needsGram: false)
-                        inputs.anchors = try anchors(of: matrix, at: stage.input, part, jobs)
-                        try visit(matrix, inputs)
+                        for (inputs, anchors) in zip(
+                            emptyInputs(matrix, needsGram: false), try anchors(of: matrix, at: stage.input, part, jobs))
+                        {
+                            var inputs = inputs
+                            inputs.anchors = anchors
+                            try visit(matrix, inputs)
+                        }
                     }
                     continue
                 }
@@ -232,17 +236,24 @@ public final class LayerwisePass {
         }
     }
 
+    /// Nothing seen yet, one per group of channels.
+    private func emptyInputs(_ matrix: CandidateMatrix, needsGram: Bool) -> [LayerInputs] {
+        let groups = graph.nodes.first { $0.name == matrix.node }.map(InputRows.groups) ?? 1
+        let outputs = matrix.rows / groups
+        return (0..<groups).map { group in
+            var own = LayerInputs(columns: matrix.columns, needsGram: needsGram)
+            if groups > 1 { own.outputs = group * outputs..<(group + 1) * outputs }
+            return own
+        }
+    }
+
     /// Sums over what a layer reads, one per group of channels.
     private func inputs(
         of matrix: CandidateMatrix, at source: String, _ part: [GraphNode], _ needsGram: Bool, _ jobs: Int
     ) throws -> [LayerInputs] {
         guard let node = graph.nodes.first(where: { $0.name == matrix.node }) else { return [] }
-        let groups = InputRows.groups(of: node), outputs = matrix.rows / groups
-        var totals = (0..<groups).map { group in
-            var own = LayerInputs(columns: matrix.columns, needsGram: needsGram)
-            if groups > 1 { own.outputs = group * outputs..<(group + 1) * outputs }
-            return own
-        }
+        var totals = emptyInputs(matrix, needsGram: needsGram)
+        let groups = totals.count
         // A few batches at a time, added in order: the sums do not depend on the threads.
         let width = max(1, jobs)
         for start in stride(from: 0, to: batches.count, by: width) {

@@ -36,14 +36,12 @@ public struct Anchored: LayerwiseMethod {
             hint: "use --group tensor, row or N:M")
     }
 
-    /// Fits a linear layer.
+    /// Fits a layer.
     ///
-    /// - Throws: `unsupported` for a convolution; `numeric` when a decomposition fails.
+    /// - Throws: `numeric` when a decomposition fails.
     public func prune(_ layer: inout LayerProblem) throws {
         guard let anchors = layer.inputs.anchors else {
-            throw ZooError(
-                .unsupported, "'\(layer.matrix.name)': anchored prunes linear layers; this one is a convolution",
-                hint: "use --layers mlp, or --method sparsegpt")
+            throw ZooError(.internal, "'\(layer.matrix.name)': anchored needs what the layer should give")
         }
         let rows = layer.matrix.rows, columns = layer.matrix.columns
         let (hessian, targets) = try layer.leastSquares(anchors, damping: settings.damping)

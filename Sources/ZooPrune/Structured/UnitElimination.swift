@@ -147,12 +147,10 @@ extension LayerProblem {
     ///   - blockLength: consecutive inputs of a unit.
     ///   - damping: λ over the mean of the diagonal of H.
     /// - Returns: the units that are left, ascending.
-    /// - Throws: `unsupported` for a layer without anchors; `numeric` when a decomposition fails.
+    /// - Throws: `internal` for a layer without anchors; `numeric` when a decomposition fails.
     public mutating func removeUnits(share: Double, blockLength: Int, damping: Double) throws -> [Int] {
         guard let anchors = inputs.anchors else {
-            throw ZooError(
-                .unsupported, "'\(matrix.name)' is no linear layer, and no other is refitted",
-                hint: "value units by obd, magnitude or random")
+            throw ZooError(.internal, "'\(matrix.name)': units are removed by what the layer should give")
         }
         let (hessian, targets) = try leastSquares(anchors, damping: damping)
         var elimination = try ZooError.locate("'\(matrix.name)': products of inputs") {
