@@ -117,8 +117,9 @@ struct StructuredWork {
                 matrix, inputs, sparsity: reader.share, group: .tensor, jobs: session.jobs)
             units[reader.layer.name] = try problem.removeUnits(
                 share: reader.share, blockLength: reader.blockLength, damping: PruneSettings().damping)
-            var pruned: [Bool] = []
-            try weights.take(problem, pruned: &pruned)
+            // Columns of removed units are zero already; no single weights are masked.
+            var mask: [Bool] = []
+            try weights.take(problem, pruned: &mask)
             progress.advance()
         }
         progress.finish()

@@ -109,6 +109,8 @@ extension CandidateMatrix {
     }
 
     /// Some of the outputs of a convolution, whose rows lie one after another.
+    ///
+    /// - Precondition: a matrix that is not transposed and has these rows.
     public func outputs(_ range: Range<Int>) -> CandidateMatrix {
         precondition(!isTransposed && range.upperBound <= rows)
         return CandidateMatrix(

@@ -15,7 +15,11 @@ extension LayerwisePass {
         // A residual connection: the one reader adds the output to something else.
         let readers = graph.nodes.filter { $0.inputs.contains(node.name) }
         let sum = readers.count == 1 && readers[0].op == .add && readers[0].inputs.count == 2 ? readers[0] : nil
-        let beside = sum.flatMap { $0.inputs.first { $0 != node.name } }
+        let shape = try boundaryShape(node.name, batches.first?.length ?? 1)
+        // What is spread over the output, such as positions, is no residual stream.
+        let beside = try sum.flatMap { $0.inputs.first { $0 != node.name } }.flatMap {
+            try boundaryShape($0, batches.first?.length ?? 1) == shape ? $0 : nil
+        }
         let groups = InputRows.groups(of: node), outputs = matrix.rows / groups
         var totals = (0..<groups).map { _ in LayerAnchors(rows: outputs, columns: matrix.columns) }
         // A few batches at a time, added in order: the sums do not depend on the threads.
