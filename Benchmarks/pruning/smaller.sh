@@ -2,7 +2,7 @@
 # Removed neurons, and 100 steps of retraining with their control, on the real all-MiniLM-L6-v2; after acceptance.sh, whose
 # scores and masks it takes. docs/pruning-evaluation.md holds what it printed.
 #
-#   Benchmarks/pruning/acceptance.sh && Benchmarks/pruning/smaller.sh [OUT]      # half an hour on two cores
+#   Benchmarks/pruning/acceptance.sh && Benchmarks/pruning/smaller.sh [OUT]      # an hour on two cores
 #
 # MODEL, DATA, ZOO, SEEDS as there; SHARES of the neurons to remove, BY what they are valued by.
 set -eu
@@ -28,9 +28,22 @@ for share in $shares; do
         --pairs "$data/words.jsonl" --json > "$out/evaluation-smaller-$share.json"
     python3 "$table" "$share" "$out/evaluation-smaller-$share.json"
 done
+# A quarter of the neurons and of the heads.
+set -- "dense=$model"
+for seed in $seeds; do
+    to=$out/smaller-heads-$seed
+    [ -e "$to/prune.json" ] || "$zoo" prune structured "$out/scores-$seed" --ffn 0.25 --heads 0.25 --to "$to" --json \
+        > "$to.json"
+    set -- "$@" "heads=$to"
+done
+"$zoo" prune evaluate "$@" --retrieval "$data/domain-test.jsonl" --retrieval "$data/general-test.jsonl" \
+    --pairs "$data/words.jsonl" --json > "$out/evaluation-smaller-heads.json"
+python3 "$table" 0.25 "$out/evaluation-smaller-heads.json"
 # Speed, on an idle machine.
-for share in $shares; do
-    "$zoo" prune bench "$model" "$out/smaller-anchored-$share-0"
+for name in $shares heads; do
+    smaller=$out/smaller-anchored-$name-0
+    if [ "$name" = heads ]; then smaller=$out/smaller-heads-0; fi
+    "$zoo" prune bench "$model" "$smaller"
 done
 # Training of what was pruned, and of what was not.
 to=$out/retrained
