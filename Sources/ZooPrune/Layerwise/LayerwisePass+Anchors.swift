@@ -4,14 +4,15 @@ import ZooNN
 import ZooTensor
 
 extension LayerwisePass {
-    /// Sums over what a linear layer or a convolution reads and should give, one per group of channels; none for other
-    /// layers.
+    /// Sums over what a linear layer or a convolution reads and should give, one per group of channels.
+    ///
+    /// - Throws: `internal` when the pass was not given the unpruned network; what running throws.
     func anchors(
         of matrix: CandidateMatrix, at source: String, _ part: [GraphNode], _ jobs: Int
     ) throws -> [LayerAnchors] {
         guard let original, let node = graph.nodes.first(where: { $0.name == matrix.node }),
             node.op == .linear || node.op == .conv2d
-        else { return [] }
+        else { throw ZooError(.internal, "'\(matrix.name)' has no unpruned layer to be held against") }
         // A residual connection: the one reader adds the output to something else.
         let readers = graph.nodes.filter { $0.inputs.contains(node.name) }
         let sum = readers.count == 1 && readers[0].op == .add && readers[0].inputs.count == 2 ? readers[0] : nil
