@@ -68,6 +68,11 @@ public struct FileSystem: Sendable {
 
     /// A new file without a name, which really being there is the only proof that one may write; nil otherwise.
     private static func nameless(in folder: String) -> Int32? {
+        #if os(Linux)
+            // O_TMPFILE, whose macro Swift does not import: never has a name that a kill could leave behind.
+            let bare = open(folder, O_RDWR | O_CLOEXEC | O_DIRECTORY | 0o20000000, 0o600)
+            if bare >= 0 { return bare }
+        #endif
         var template = Array("\(folder)/.zoo-check-XXXXXX".utf8CString)
         let descriptor = mkstemp(&template)
         guard descriptor >= 0 else { return nil }
